@@ -1,0 +1,136 @@
+# Everything runs from .venv, which `make install` builds; see BUILD.md.
+
+SHELL := bash
+
+# A Python from 3.11 to 3.13. To insist on one: make install PYTHON=python3.12
+PYTHON ?= python3
+# The lock is resolved on the oldest supported Python, so that it fits them all.
+LOCK_PYTHON ?= python3.11
+TEST_WORKERS ?= 2
+PYTEST_FLAGS ?=
+DEMO_FLAGS ?= --dataset=digits --output_dir=runs/demo
+
+ifeq ($(origin PYTHON),file)
+PYTHONS := "$(PYTHON)" python3.13 python3.12 python3.11
+else
+PYTHONS := "$(PYTHON)"
+endif
+
+BIN := .venv/bin
+STAMP := .venv/installed
+
+# Quiet start-up for TensorFlow, gRPC and pip.
+export TF_CPP_MIN_LOG_LEVEL := 3
+export GRPC_VERBOSITY := ERROR
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What TensorFlow prints before it has read its log level.
+NOISE := ^(I0000 00:00:|WARNING: All log messages before absl::InitializeLog)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install test demo lint format lock clean FORCE
+
+help:
+	@echo 'make install  build .venv with the package and all that development needs'
+	@echo 'make test     run the tests (PYTEST_FLAGS="-k graph" narrows them)'
+	@echo 'make demo     train a small cascade; the results go to runs/demo'
+	@echo 'make lint     check style and formatting'
+	@echo 'make format   fix formatting, and what else can be fixed by itself'
+	@echo 'make lock     write constraints.txt anew, with the newest versions that fit'
+	@echo 'make clean    remove .venv and whatever else was built (runs/ stays)'
+
+install: $(STAMP)
+
+# The stamp is written last and holds the path of the checkout. Without it, or
+# with another path in it, or with a Python that does not start, .venv is taken
+# for unfinished or foreign and is built again from nothing.
+VENV_IS_GOOD := $(shell $(BIN)/python -c 'import os; print(open("$(STAMP)").read().strip() == os.getcwd())' 2>/dev/null)
+ifneq ($(VENV_IS_GOOD),True)
+$(STAMP): FORCE
+endif
+
+# Prints "ok", or in words why this Python will not do. Runs on any Python.
+define CHECK_PYTHON
+import sys
+v = sys.version_info[:2]
+if not (3, 11) <= v < (3, 14):
+    print("is Python %d.%d" % v)
+else:
+    try:
+        import ensurepip, venv
+        print("ok")
+    except ImportError:
+        print("is Python %d.%d but lacks the venv or the ensurepip module" % v)
+endef
+export CHECK_PYTHON
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+ifeq ($(VENV_IS_GOOD),True)
+	@rm -f $@
+else
+	@rm -rf .venv
+	@tried=; \
+	for python in $(PYTHONS); do \
+	    says=$$("$$python" -c "$$CHECK_PYTHON" 2>/dev/null) || says='is not installed, or does not start'; \
+	    if [ "$$says" = ok ]; then "$$python" -m venv .venv && exit 0; says='could not make a virtual environment'; fi; \
+	    tried="$$tried  $$python $$says"$$'\n'; \
+	done; \
+	{ \
+	    echo 'make install needs Python 3.11, 3.12 or 3.13 with its venv and ensurepip modules.'; \
+	    echo 'Looked at:'; \
+	    printf '%s' "$$tried"; \
+	    echo 'Install one, for example'; \
+	    echo '  Debian, Ubuntu: apt-get install python3 python3-venv (or python3.X-venv)'; \
+	    echo '  Fedora:         dnf install python3.13'; \
+	    echo '  macOS:          brew install python@3.13'; \
+	    echo 'or name one:      make install PYTHON=/path/to/python3.13'; \
+	} >&2; \
+	exit 1
+endif
+	@echo 'Installing into .venv (TensorFlow is large; this can take some minutes) ...'
+	@$(BIN)/python -m pip install --quiet -e '.[dev]' -c constraints.txt
+	@$(BIN)/python -m pip check
+	@pwd -P > $@
+
+test: install
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
+
+demo: install
+	@$(BIN)/python examples/train_cascade.py $(DEMO_FLAGS) \
+	    2> >(grep --line-buffered -v -E '$(NOISE)' >&2)
+
+lint: install
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+
+format: install
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+define LOCK_HEADER
+# Exact versions of everything that `make install` installs, and of the tfmot
+# extra. Tested on Python 3.11, 3.12 and 3.13.
+# Written by `make lock`, which resolves setup.cfg afresh on Python 3.11 (what
+# fits the oldest Python fits the newer ones). Do not edit by hand.
+endef
+export LOCK_HEADER
+
+# Apart from .venv, so that a lock that does not install can be mended.
+lock:
+	@rm -rf .venv-lock
+	@[ "$$("$(LOCK_PYTHON)" -c 'import ensurepip, sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = 3.11 ] || { \
+	    echo 'make lock needs Python 3.11 with its venv and ensurepip modules, the oldest Python supported.' >&2; \
+	    echo 'Name one: make lock LOCK_PYTHON=/path/to/python3.11' >&2; \
+	    exit 1; \
+	}
+	@"$(LOCK_PYTHON)" -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
+	@.venv-lock/bin/python -m pip install --quiet '.[dev,tfmot]'
+	@.venv-lock/bin/python -m pip check
+	@{ echo "$$LOCK_HEADER"; .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude keras_cascade; } > .venv-lock/constraints.txt
+	@mv .venv-lock/constraints.txt constraints.txt
+	@rm -rf .venv-lock build
+
+clean:
+	rm -rf .venv .venv-lock build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

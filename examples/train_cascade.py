@@ -1,0 +1,256 @@
+"""Trains a teacher-assistants-student cascade and writes the small model it yields.
+
+The teacher is trained first (or loaded), then the cascade prunes while it trains, then the
+extracted student recovers alone, distilled from a frozen larger level. As a yardstick the same
+teacher is pruned in one shot by L1 to the same budget and fine-tuned with distillation on as many
+images. Example:
+
+    python examples/train_cascade.py --dataset=digits --model=resnet20 --width=0.5 \\
+        --output_dir=runs/digits
+"""
+
+import quiet_start  # isort: skip  # noqa: F401
+
+import dataclasses
+import pathlib
+import sys
+import time
+
+import keras
+from absl import app, flags
+
+import keras_cascade as kc
+from keras_cascade import data, models, recipe, report
+from keras_cascade.deploy import largest_differences, write_artefacts
+from keras_cascade.table import text_table
+
+_DEFAULT = recipe.Settings()
+
+flags.DEFINE_string(
+    "model",
+    "resnet20",
+    "Our vgg16, resnet20, resnet32, resnet56, resnet50, or a name in keras.applications.",
+)
+flags.DEFINE_float("width", 1.0, "Multiplies every layer's filters.")
+flags.DEFINE_string(
+    "dataset", "digits", "digits (embedded), cifar10, cifar100, imagenet2012, or another TFDS name."
+)
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets; default: its own folder.")
+flags.DEFINE_integer("max_train_examples", None, "Use only so many training images.")
+flags.DEFINE_integer("image_size", None, "Resize images to this height and width, in pixels.")
+flags.DEFINE_integer("batch_size", 128, "Images a step.")
+flags.DEFINE_string("teacher", None, "A trained .keras file; then no teacher is trained.")
+flags.DEFINE_integer("teacher_epochs", _DEFAULT.teacher_epochs, "Epochs of the teacher alone.")
+flags.DEFINE_integer("epochs", _DEFAULT.epochs, "Epochs of the cascade.")
+flags.DEFINE_integer(
+    "recover_epochs",
+    _DEFAULT.recover_epochs,
+    "Epochs of the extracted student alone, distilled from a frozen larger level.",
+)
+flags.DEFINE_enum(
+    "recover_from",
+    "original",
+    ["original", "teacher", "last_assistant"],
+    "Which frozen model the student recovers from: the teacher as it was before the "
+    "cascade, level 0 after it, or the last assistant.",
+)
+flags.DEFINE_list(
+    "levels",
+    [str(level) for level in _DEFAULT.levels],
+    "Fractions of the budget to remove, increasing; the last is the student's.",
+)
+flags.DEFINE_enum(
+    "budget", _DEFAULT.budget, ["macs", "params", "channels"], "What the levels are fractions of."
+)
+flags.DEFINE_enum(
+    "guidance",
+    _DEFAULT.guidance,
+    ["cascade", "dense", "teacher"],
+    "Who guides a level: the next larger one, all larger ones, or the teacher.",
+)
+flags.DEFINE_enum(
+    "scope",
+    _DEFAULT.scope,
+    ["global", "layer"],
+    "Rank channels over the whole network, or take the same fraction of every layer.",
+)
+flags.DEFINE_float("temperature", _DEFAULT.temperature, "Of the softened outputs.")
+flags.DEFINE_float("alpha", _DEFAULT.alpha, "Weight of the guidance against the labels, in [0, 1).")
+flags.DEFINE_integer("round_to", _DEFAULT.round_to, "Kept channels are a multiple of this.")
+flags.DEFINE_integer("min_channels", _DEFAULT.min_channels, "Channels that stay in every layer.")
+flags.DEFINE_string("optimizer", _DEFAULT.optimizer, "sgd (Nesterov momentum), adam, adamw, ...")
+flags.DEFINE_float("learning_rate", _DEFAULT.learning_rate, "Where the teacher's cosine begins.")
+flags.DEFINE_float(
+    "prune_learning_rate",
+    _DEFAULT.prune_learning_rate,
+    "Where the cosines of cascade, recovery and yardstick begin.",
+)
+flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.")
+flags.DEFINE_integer("seed", 0, "Of weights, data order, augmentation and dropout.")
+flags.DEFINE_string("output_dir", "runs/cascade", "Where results and models are written.")
+
+FLAGS = flags.FLAGS
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise ValueError(f"Unexpected argument '{argv[1]}'. Options begin with --; see --help.")
+    settings = _settings()
+    output_dir = report.writable_folder(FLAGS.output_dir)
+    started = time.monotonic()
+    keras.utils.set_random_seed(FLAGS.seed)
+    images = data.load(
+        FLAGS.dataset,
+        batch_size=FLAGS.batch_size,
+        data_dir=FLAGS.data_dir,
+        max_train_examples=FLAGS.max_train_examples,
+        image_size=FLAGS.image_size,
+        seed=FLAGS.seed,
+    )
+    original = _initial_teacher(images)
+    _check_levels(original, settings)
+    if not FLAGS.teacher:
+        recipe.train_teacher(original, images, settings, [_progress("teacher")])
+    cascade, history, models_of_rows = _train_all(original, images, settings)
+    print(f"\n{cascade.levels_summary()}\n")
+    rows = [
+        recipe.evaluate(name, model, images, FLAGS.seed) for name, model in models_of_rows.items()
+    ]
+    print(_table(rows))
+    seconds = time.monotonic() - started
+    _write(output_dir, rows, models_of_rows["student"], images, history, seconds)
+
+
+def _settings():
+    """The recipe's settings, from the flags of the same names."""
+    named = {
+        field.name: FLAGS[field.name].value
+        for field in dataclasses.fields(recipe.Settings)
+        if field.name in FLAGS
+    }
+    try:
+        named["levels"] = tuple(float(level) for level in FLAGS.levels)
+    except ValueError:
+        raise ValueError(
+            f"--levels must be numbers such as 0.25,0.5,0.75, got {FLAGS.levels}."
+        ) from None
+    return recipe.Settings(**named)
+
+
+def _initial_teacher(images):
+    if FLAGS.teacher:
+        if not pathlib.Path(FLAGS.teacher).is_file():
+            raise ValueError(f"--teacher={FLAGS.teacher}: no such file.")
+        teacher = keras.models.load_model(FLAGS.teacher)
+        _check_teacher(teacher, images)
+        return teacher
+    return models.build_model(
+        FLAGS.model,
+        images.input_shape,
+        images.classes,
+        width=FLAGS.width,
+        weight_decay=FLAGS.weight_decay,
+        seed=FLAGS.seed,
+    )
+
+
+def _check_teacher(teacher, images):
+    expected = (images.input_shape, (images.classes,))
+    if (teacher.input_shape[1:], teacher.output_shape[1:]) != expected:
+        raise ValueError(
+            f"--teacher={FLAGS.teacher} maps {teacher.input_shape[1:]} to "
+            f"{teacher.output_shape[1:]}; {FLAGS.dataset} has images {expected[0]} and "
+            f"{images.classes} classes."
+        )
+
+
+def _check_levels(model, settings):
+    """Finds levels that cannot be reached, and all else the cascade refuses, before training."""
+    recipe.make_cascade(recipe.copy_of(model), settings)
+
+
+def _train_all(original, images, settings):
+    """Cascade, recovery and yardstick; returns the cascade, its logs and the rows' models."""
+    level_zero = recipe.copy_of(original)
+    cascade, history = recipe.train_cascade(
+        level_zero, images, settings, [_progress("cascade", "student_macs")]
+    )
+    trained = {name: cascade.extract(name) for name in cascade.level_names}
+    student = trained["student"]
+    if settings.recover_epochs:
+        guide = {
+            "original": original,
+            "teacher": trained["teacher"],
+            "last_assistant": list(trained.values())[-2],
+        }[FLAGS.recover_from]
+        recipe.recover(
+            student, guide, images, settings, settings.recover_epochs, [_progress("recovery")]
+        )
+    yardstick = recipe.one_shot_l1(original, images, settings, [_progress("one-shot L1")])
+    rows = {"original": original, **trained, "l1_finetuned": yardstick}
+    return cascade, history.history, rows
+
+
+def _progress(title, *more):
+    return report.EpochProgress(
+        title, ["loss", "accuracy", "teacher_accuracy", *more, "val_accuracy"]
+    )
+
+
+def _table(rows):
+    return text_table(
+        ["model", "accuracy", "params", "MACs", "bytes"],
+        [
+            [
+                row["name"],
+                f"{row['accuracy']:.2%}",
+                f"{row['params']:,}",
+                f"{row['macs']:,}",
+                f"{row['bytes']:,}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _write(output_dir, rows, student, images, history, seconds):
+    paths = write_artefacts(student, output_dir)
+    examples = next(iter(images.test))[0][:32]
+    differences = largest_differences(student, paths, examples)
+    print("\nReloaded, largest difference of any output to the student:")
+    for kind, difference in differences.items():
+        print(f"  {paths[kind]}: {difference:.2e}")
+    title = f"{FLAGS.model} on {FLAGS.dataset}, seed {FLAGS.seed}"
+    report.plot_accuracy_against_macs(rows, output_dir / "accuracy_macs.png", title)
+    report.write_json(
+        output_dir / "results.json",
+        {
+            "rows": rows,
+            "differences": differences,
+            "history": history,
+            "seconds": round(seconds, 1),
+            "configuration": {
+                flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
+            },
+            "versions": report.versions(),
+        },
+    )
+    print(f"\nWrote {output_dir}/results.json, accuracy_macs.png and the artefacts above.")
+
+
+def run():
+    """Runs `main`; what a person can put right is one line and exit code 2."""
+
+    def guarded(argv):
+        try:
+            main(argv)
+        except (ValueError, TypeError, ImportError, OSError, kc.NonFiniteLossError) as error:
+            if FLAGS.verbosity >= 1:
+                raise
+            sys.exit(f"train_cascade: {error}")
+
+    app.run(guarded)
+
+
+if __name__ == "__main__":
+    run()

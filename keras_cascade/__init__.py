@@ -1,0 +1,50 @@
+"""keras_cascade: smaller Keras models by teacher-assistant-student cascades.
+
+    import keras
+    import keras_cascade as kc
+
+    cascade = kc.CascadeDistiller(model, levels=(0.25, 0.5, 0.75))   # two assistants, one student
+    cascade.compile(optimizer="adam", loss=..., metrics=["accuracy"])
+    cascade.fit(train, validation_data=val, epochs=30, callbacks=[kc.CascadeCallback()])
+    student = cascade.extract()                                      # plain keras.Model
+
+The core imports keras and NumPy only and runs on every Keras backend.
+"""
+
+from keras_cascade.cascade import (
+    CascadeCallback,
+    CascadeDistiller,
+    ConstantSchedule,
+    Distiller,
+    FiniteLossGuard,
+    NonFiniteLossError,
+    PolynomialSchedule,
+    SoftTargetLoss,
+)
+from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, register_rule
+from keras_cascade.profile import ModelProfile, profile
+from keras_cascade.saliency import prune
+from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
+from keras_cascade.version import __version__
+
+__all__ = [
+    "CascadeCallback",
+    "CascadeDistiller",
+    "ChannelGraph",
+    "ChannelGroup",
+    "ConstantSchedule",
+    "Distiller",
+    "FiniteLossGuard",
+    "Flow",
+    "ModelProfile",
+    "NonFiniteLossError",
+    "PolynomialSchedule",
+    "SoftTargetLoss",
+    "Surgeon",
+    "SurgeryError",
+    "__version__",
+    "masked_view",
+    "profile",
+    "prune",
+    "register_rule",
+]

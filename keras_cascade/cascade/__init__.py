@@ -1,0 +1,19 @@
+"""The cascade: teacher, assistants and student trained and pruned together."""
+
+from keras_cascade.cascade.callback import CascadeCallback
+from keras_cascade.cascade.cascade_distiller import CascadeDistiller
+from keras_cascade.cascade.distiller import Distiller
+from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
+from keras_cascade.cascade.losses import SoftTargetLoss
+from keras_cascade.cascade.schedules import ConstantSchedule, PolynomialSchedule
+
+__all__ = [
+    "CascadeCallback",
+    "CascadeDistiller",
+    "ConstantSchedule",
+    "Distiller",
+    "FiniteLossGuard",
+    "NonFiniteLossError",
+    "PolynomialSchedule",
+    "SoftTargetLoss",
+]

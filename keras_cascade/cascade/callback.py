@@ -1,0 +1,107 @@
+"""CascadeCallback: when, during `fit`, the levels of a cascade are pruned."""
+
+import keras
+
+from keras_cascade.cascade.cascade_distiller import CascadeDistiller
+from keras_cascade.cascade.schedules import PolynomialSchedule
+
+_UPDATES = 50
+
+
+class CascadeCallback(keras.callbacks.Callback):
+    """Updates the masks of a `CascadeDistiller` while it is trained.
+
+    Between `begin` and `end`, every `frequency` steps, each level's channels are ranked anew and
+    its masks set to what the schedule asks then; a channel that was removed can come back. After
+    `end` no mask changes, and the weights recover. At the end of every epoch the logs gain
+    `<level>_macs` (or `_params`, `_channels`: the fraction of the budget the level still costs)
+    and `<level>_flips` (channels whose mask changed in that epoch).
+
+    Args:
+        begin: first step that may prune: a float is a fraction of training, an int a step.
+        end: last step that prunes; likewise.
+        frequency: steps between mask updates; None: about 50 updates in all.
+        schedule: function from progress in [0, 1] to the share of each target; default:
+            `PolynomialSchedule()`, cubic.
+
+    Raises:
+        ValueError: begin not before end, a fraction outside [0, 1], a frequency below 1; in
+            `fit`, fractions with a data set of unknown length.
+        TypeError: in `fit`, a model that is no `CascadeDistiller`.
+
+    Example:
+
+    ```python
+    cascade.fit(train, epochs=30, callbacks=[kc.CascadeCallback(begin=0.1, end=0.7)])
+    ```
+    """
+
+    def __init__(self, begin=0.0, end=0.6, frequency=None, schedule=None):
+        super().__init__()
+        for name, value in (("begin", begin), ("end", end)):
+            if value < 0 or (isinstance(value, float) and value > 1.0):
+                raise ValueError(
+                    f"{name} must be a fraction of training in [0.0, 1.0] or a step (int) of at "
+                    f"least 0, got {value!r}."
+                )
+        if type(begin) is type(end) and begin >= end:
+            raise ValueError(f"begin must come before end, got begin={begin}, end={end}.")
+        if frequency is not None and frequency < 1:
+            raise ValueError(f"frequency must be at least 1 step, got {frequency}.")
+        self.begin, self.end, self.frequency = begin, end, frequency
+        self.schedule = schedule or PolynomialSchedule()
+
+    def on_train_begin(self, logs=None):
+        if not isinstance(self.model, CascadeDistiller):
+            raise TypeError(
+                f"CascadeCallback prunes a CascadeDistiller; fit was called on "
+                f"{type(self.model).__name__} '{self.model.name}'. Wrap the model: "
+                "cascade = CascadeDistiller(model, levels=...), and fit that."
+            )
+        self._cascade = self.model
+        self._begin, self._end = self._step(self.begin), self._step(self.end)
+        if self._begin >= self._end:
+            raise ValueError(
+                f"Pruning would end at step {self._end}, not after it begins at {self._begin}. "
+                "Train for more steps, or move begin and end apart."
+            )
+        self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
+        self._next = self._begin + self._every
+        self._done = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._steps_before = (
+            self._done if not self.params.get("steps") else (epoch * self.params["steps"])
+        )
+        self._flips = dict.fromkeys(self._cascade.level_names[1:], 0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # With steps_per_execution > 1 `batch` jumps: an update that was passed is made up for.
+        self._done = self._steps_before + batch + 1
+        if self._done < min(self._next, self._end) or self._next > self._end:
+            return
+        at = min(self._done, self._end)
+        progress = (at - self._begin) / (self._end - self._begin)
+        # Reading self.model, not the name kept here, makes JAX write its state to the variables.
+        for name, count in self.model.update_masks(self.schedule(progress)).items():
+            self._flips[name] += count
+        self._next = self._end + 1 if at == self._end else min(at + self._every, self._end)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is None:
+            return
+        budget = self.model.budget
+        for name, fraction in self.model.remaining().items():
+            logs[f"{name}_{budget}"] = fraction
+        logs.update({f"{name}_flips": count for name, count in self._flips.items()})
+
+    def _step(self, point):
+        if isinstance(point, int):
+            return point
+        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        if not steps:
+            raise ValueError(
+                "begin and end are fractions of training, but the data set's length is unknown. "
+                "Pass steps_per_epoch to fit, or give begin and end as steps (int)."
+            )
+        return round(point * epochs * steps)

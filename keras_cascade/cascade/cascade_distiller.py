@@ -1,0 +1,323 @@
+"""CascadeDistiller: teacher, assistants and student, one architecture and one set of weights.
+
+Level 0 is the teacher, the model itself; level k sees the same weights through gates that remove
+`levels[k - 1]` of the budget, and through BatchNormalization layers of its own, because the
+levels' activation statistics differ. Each level is pruned by the gradient of its own loss, and
+guided by the next larger one (Miles & Mikolajczyk, "Cascaded channel pruning using hierarchical
+self-distillation", BMVC 2020). The own normalisation is ours, after slimmable networks.
+"""
+
+import warnings
+
+import keras
+import numpy as np
+
+from keras_cascade.cascade.guided import GuidedTrainer
+from keras_cascade.graph import ChannelGraph
+from keras_cascade.saliency import ChannelGates, Ranking
+from keras_cascade.surgery import Surgeon
+from keras_cascade.surgery.views import build_view
+from keras_cascade.table import text_table
+
+_GUIDANCE = ("cascade", "dense", "teacher")
+
+
+@keras.saving.register_keras_serializable(package="keras_cascade")
+class CascadeDistiller(GuidedTrainer):
+    """Trains a teacher-assistants-student cascade on one set of weights, and prunes it.
+
+    Used with plain `compile`, `fit`, `evaluate` and `predict`; pruning happens in `fit` with a
+    `CascadeCallback`. `predict` gives the student's output. Logs: the student's metrics under
+    their ordinary names, the other levels' under `teacher_...`, `ta1_...`; `loss` is the sum over
+    levels and regularisers; `<level>_loss` and `<level>_kl` are its parts.
+
+    Args:
+        model: a built Functional or Sequential `keras.Model` with one output. It is level 0 and
+            is trained in place.
+        levels: fractions of the budget to remove, strictly increasing in (0, 1): any number of
+            assistants, then the student.
+        budget: "macs" (of one example), "params" or "channels" (of prunable groups).
+        temperature: T of the distillation loss, above 0.
+        alpha: weight of the guidance against the labels, in [0, 1).
+        guidance: which larger levels guide level k: "cascade" (k - 1), "dense" (the mean over
+            all; Son et al., "Densely Guided Knowledge Distillation", ICCV 2021), or "teacher" (0).
+        scope: "global" (channels ranked over the whole network by saliency per cost) or "layer"
+            (the same fraction in every group).
+        round_to: kept channels are a multiple of this, in every group.
+        min_channels: at least this many channels stay in each group.
+        momentum: of the moving average of saliency, in [0, 1).
+        distillation: stands in for the KL term: an object with
+            `compute_loss(teacher_outputs, student_outputs)`.
+
+    Attributes:
+        graph: the model's `ChannelGraph`.
+        level_names: list of str, "teacher", "ta1", ..., "student".
+
+    Raises:
+        TypeError: `model` is a subclassed model.
+        ValueError: an argument out of range, a model in which nothing can be pruned, a level
+            beyond what the floors allow (the reachable maximum is named).
+
+    Example:
+
+    ```python
+    cascade = kc.CascadeDistiller(model, levels=(0.25, 0.5, 0.75))
+    cascade.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    cascade.fit(x, y, epochs=30, callbacks=[kc.CascadeCallback()])
+    student = cascade.extract()
+    ```
+    """
+
+    def __init__(
+        self,
+        model,
+        levels=(0.25, 0.5, 0.75),
+        *,
+        budget="macs",
+        temperature=4.0,
+        alpha=0.5,
+        guidance="cascade",
+        scope="global",
+        round_to=1,
+        min_channels=4,
+        momentum=0.99,
+        distillation=None,
+        name=None,
+    ):
+        graph = ChannelGraph(model)
+        levels = _checked_levels(levels)
+        if guidance not in _GUIDANCE:
+            raise ValueError(f"Unknown guidance {guidance!r}: use {', '.join(_GUIDANCE)}.")
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(f"momentum must lie in [0, 1), got {momentum}.")
+        ranking = Ranking(graph, budget, scope, round_to, min_channels)
+        for level in levels:
+            ranking.check(level, "level")
+        names = ["teacher", *(f"ta{k}" for k in range(1, len(levels))), "student"]
+        gates = [ChannelGates(graph.num_units, momentum, name=f"{n}_gates") for n in names[1:]]
+        own_layers = [{}] + [_own_normalisations(graph, n) for n in names[1:]]
+        views = [build_view(graph, name="teacher")] + [
+            build_view(graph, _gate_maker(graph, g), own, name=n)
+            for n, g, own in zip(names[1:], gates, own_layers[1:], strict=True)
+        ]
+        super().__init__(
+            dict(zip(names, views, strict=True)),
+            _guides(names, guidance),
+            temperature=temperature,
+            alpha=alpha,
+            distillation=distillation,
+            name=name or f"{model.name}_cascade",
+        )
+        self.graph, self.level_names = graph, names
+        self.levels, self.guidance, self.budget = levels, guidance, budget
+        self._ranking, self._gates, self._momentum = ranking, gates, momentum
+        self._own_layers = own_layers
+        self._base = model
+
+    def call(self, inputs, training=False):
+        """All levels' outputs: dict from level name to tensor."""
+        if training:
+            for gates in self._gates:
+                gates.fold()
+        return super().call(inputs, training=training)
+
+    # Masks
+
+    def masks(self, level=-1):
+        """The present masks of a level.
+
+        Args:
+            level: its number (0 = teacher, -1 = student) or its name.
+
+        Returns:
+            Dict from each prunable group's name to a bool array, True = keep.
+        """
+        return self.graph.masks(self._keep(self._index(level)))
+
+    def set_masks(self, level, masks):
+        """Sets the masks of a level by hand.
+
+        Args:
+            level: its number or name; not the teacher.
+            masks: dict from group name to a bool array, True = keep.
+
+        Raises:
+            ValueError: bad masks, or the teacher, which is never masked.
+        """
+        index = self._index(level)
+        if index == 0:
+            raise ValueError("The teacher (level 0) has no masks: nothing of it is removed.")
+        self._gates[index - 1].mask.assign(self.graph.keep_vector(masks).astype("float32"))
+
+    def saliency(self, level=-1):
+        """The present saliency of a level: dict from each prunable group to a float array."""
+        values = self._gates[self._pruned_index(level)].current_saliency()
+        return {group.name: values[group.units].copy() for group in self.graph.prunable_groups}
+
+    def update_masks(self, progress=1.0):
+        """Ranks every level's channels anew and sets its masks.
+
+        Args:
+            progress: share of each level's target that is to be removed now, in [0, 1].
+
+        Returns:
+            Dict from level name to the number of channels whose mask changed.
+        """
+        flips = {}
+        for name, level, gates in zip(self.level_names[1:], self.levels, self._gates, strict=True):
+            before = self._keep(self.level_names.index(name))
+            keep = self._ranking.keep(gates.current_saliency(), level * progress)
+            gates.mask.assign(keep.astype("float32"))
+            flips[name] = int((before != keep).sum())
+        return flips
+
+    def remaining(self):
+        """The fraction of the budget each level still costs: dict from level name to float."""
+        return {
+            name: 1.0 - self._ranking.removed(self._keep(index))
+            for index, name in enumerate(self.level_names)
+        }
+
+    def misses(self):
+        """Why a level's masks miss its target by over 1% of the budget: dict, empty if none do."""
+        reasons = {
+            name: self._ranking.miss(self._keep(index), level)
+            for index, (name, level) in enumerate(
+                zip(self.level_names[1:], self.levels, strict=True), 1
+            )
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    # Results
+
+    def extract(self, level=-1, *, verify=True):
+        """The small model of a level: plain layers, weights copied, not compiled.
+
+        Args:
+            level: its number (0 = teacher, -1 = student) or its name.
+            verify: whether to compare it with the masked level on a random batch.
+
+        Returns:
+            A functional `keras.Model`; its output equals the level's.
+
+        Raises:
+            ValueError: no such level.
+            SurgeryError: the result differs from the masked level.
+        """
+        index = self._index(level)
+        keep = self._keep(index)
+        if index and keep.all():
+            warnings.warn(
+                f"Level '{self.level_names[index]}' has no channel removed yet. Was fit called "
+                "with callbacks=[CascadeCallback()]?",
+                stacklevel=2,
+            )
+        return Surgeon(self._base, self.graph).extract(
+            self.graph.masks(keep),
+            stand_in=self._own_layers[index],
+            name=f"{self._base.name}_{self.level_names[index]}",
+            verify=verify,
+        )
+
+    def levels_summary(self):
+        """Params and MACs of every level at its present masks, as a table; returns a string."""
+        rows = []
+        for index, name in enumerate(self.level_names):
+            target = "-" if index == 0 else f"{self.levels[index - 1]:.1%}"
+            rows.append([name, target, *self._cells(index)])
+        header = ["level", f"{self.budget} to remove", "params", "left", "MACs", "left"]
+        notes = [f"{name}: {reason}" for name, reason in self.misses().items()]
+        return "\n".join([text_table(header, rows), *notes])
+
+    @property
+    def output_classes(self):
+        """Number of the model's outputs."""
+        return self._base.output_shape[-1]
+
+    def get_config(self):
+        return {
+            "model": keras.saving.serialize_keras_object(self._base),
+            "levels": self.levels,
+            "budget": self.budget,
+            "temperature": self.temperature,
+            "alpha": self.alpha,
+            "guidance": self.guidance,
+            "scope": self._ranking.scope,
+            "round_to": self._ranking.round_to,
+            "min_channels": self._ranking.min_channels,
+            "momentum": self._momentum,
+            "distillation": keras.saving.serialize_keras_object(self.distillation),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for key in ("model", "distillation"):
+            config[key] = keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)
+
+    def _index(self, level):
+        if isinstance(level, str) and level in self.level_names:
+            return self.level_names.index(level)
+        count = len(self.level_names)
+        if isinstance(level, int) and -count <= level < count:
+            return level % count
+        raise ValueError(f"No level {level!r}: use 0 to {count - 1} or {self.level_names}.")
+
+    def _pruned_index(self, level):
+        index = self._index(level)
+        if index == 0:
+            raise ValueError("The teacher (level 0) has no gates and so no saliency.")
+        return index - 1
+
+    def _keep(self, index):
+        if index == 0:
+            return self.graph.keep_vector()
+        return keras.ops.convert_to_numpy(self._gates[index - 1].mask) > 0.5
+
+    def _cells(self, index):
+        keep = self._keep(index)
+        for budget in ("params", "macs"):
+            cost = self.graph.cost(budget)
+            left = cost.total(keep)
+            yield f"{left:,}"
+            yield f"{left / cost.total(np.ones_like(keep)):.1%}"
+
+
+def _checked_levels(levels):
+    levels = tuple(float(level) for level in np.atleast_1d(levels))
+    increasing = all(a < b for a, b in zip(levels, levels[1:], strict=False))
+    if not levels or not increasing or not all(0.0 < level < 1.0 for level in levels):
+        raise ValueError(
+            f"levels must be strictly increasing fractions between 0 and 1, such as "
+            f"(0.25, 0.5, 0.75), got {levels}."
+        )
+    return levels
+
+
+def _guides(names, guidance):
+    return {
+        name: {
+            "cascade": names[k - 1 : k] if k else [],
+            "dense": names[:k],
+            "teacher": names[:1] if k else [],
+        }[guidance]
+        for k, name in enumerate(names)
+    }
+
+
+def _own_normalisations(graph, level):
+    """A copy of every BatchNormalization, by the id of the original."""
+    own = {}
+    for name, layer in graph.trace.layers.items():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            copy = type(layer).from_config({**layer.get_config(), "name": f"{name}_{level}"})
+            copy.build_from_config(layer.get_build_config())
+            copy.set_weights(layer.get_weights())
+            own[id(layer)] = copy
+    return own
+
+
+def _gate_maker(graph, gates):
+    return lambda channels: gates.place(graph.units_at(channels.labels), channels.axis)

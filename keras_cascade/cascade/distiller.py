@@ -1,0 +1,57 @@
+"""Distiller: one frozen teacher, one smaller student, plain `fit`.
+
+This is the recovery after a cascade (the extracted student learns alone from a larger level), and
+distillation of any student from any teacher with the same output.
+"""
+
+import keras
+
+from keras_cascade.cascade.guided import GuidedTrainer
+
+
+class Distiller(GuidedTrainer):
+    """Trains a student by the labels and by a frozen teacher.
+
+    The loss is (1 - alpha) * labels + alpha * T^2 KL(teacher || student) plus the student's
+    regularisers; `sample_weight` and `class_weight` are honoured.
+
+    Args:
+        student: a built `keras.Model`; it is trained in place.
+        teacher: a built functional or Sequential `keras.Model` with the same output shape; it is
+            copied, and neither the copy nor the original is changed.
+        temperature: T, above 0.
+        alpha: weight of the teacher against the labels, in [0, 1).
+        distillation: see `CascadeDistiller`.
+
+    Raises:
+        ValueError: output shapes differ, or an argument is out of range.
+
+    Example:
+
+    ```python
+    distiller = kc.Distiller(small, teacher=large)
+    distiller.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    distiller.fit(train, epochs=5)          # `small` is now trained
+    ```
+    """
+
+    def __init__(
+        self, student, teacher, *, temperature=4.0, alpha=0.5, distillation=None, name=None
+    ):
+        if student.output_shape[1:] != teacher.output_shape[1:]:
+            raise ValueError(
+                f"Student '{student.name}' returns {student.output_shape}, teacher "
+                f"'{teacher.name}' {teacher.output_shape}; they must predict the same classes."
+            )
+        frozen = keras.models.clone_model(teacher)
+        frozen.set_weights(teacher.get_weights())
+        frozen.trainable = False
+        super().__init__(
+            {"teacher": frozen, "student": student},
+            {"teacher": [], "student": ["teacher"]},
+            temperature=temperature,
+            alpha=alpha,
+            distillation=distillation,
+            frozen=("teacher",),
+            name=name or f"{student.name}_distiller",
+        )

@@ -1,0 +1,235 @@
+"""GuidedTrainer: several models trained in one step, each by the labels and by its teachers.
+
+Every member's loss is L_k = (1 - alpha) * labels_k + alpha * mean over its guides of
+T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their sum
+plus the regularisers, each counted once. It is written with `call`, `compute_loss` and
+`compute_metrics` only, which plain `fit` runs on the TensorFlow, JAX and PyTorch backends alike.
+The cascade and plain distillation are both this, with other members.
+"""
+
+import keras
+from keras import ops, tree
+
+from keras_cascade.cascade.guard import FiniteLossGuard
+from keras_cascade.cascade.losses import SoftTargetLoss, Targets
+
+
+class GuidedTrainer(keras.Model):
+    """Trains members together; the last one is the main one, whose metrics carry plain names.
+
+    Args:
+        members: dict from name to `keras.Model`, the largest first; all with one output.
+        guides: dict from a member's name to the list of names whose outputs guide it.
+        temperature: T of the softened outputs, above 0.
+        alpha: weight of the guidance against the labels, in [0, 1).
+        distillation: None for T^2 KL; or an object with
+            `compute_loss(teacher_outputs, student_outputs)` such as a
+            `keras.distillation.DistillationLoss`.
+        frozen: names of members that are run in inference mode and not trained.
+    """
+
+    def __init__(
+        self, members, guides, *, temperature, alpha, distillation=None, frozen=(), name=None
+    ):
+        super().__init__(name=name)
+        _check_members(members, alpha, temperature)
+        self._members = dict(members)
+        self._guides = guides
+        self._frozen = tuple(frozen)
+        self._main = list(members)[-1]
+        self.temperature, self.alpha, self.distillation = temperature, alpha, distillation
+        self._guidance_loss = distillation
+        self._targets = None
+        # Members that are compiled for their metrics only, and trackers of each member's loss.
+        self._others = {key: model for key, model in members.items() if key != self._main}
+        trained = [key for key in members if key not in self._frozen]
+        self._loss_trackers = {key: keras.metrics.Mean(f"{key}_loss") for key in trained}
+        self._kl_trackers = {key: keras.metrics.Mean(f"{key}_kl") for key in trained if guides[key]}
+        self._bad_labels = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="labels_outside", autocast=False
+        )
+        self.built = True
+
+    # What Keras asks of a model
+
+    def call(self, inputs, training=False):
+        """All members' outputs: dict from name to tensor."""
+        outputs = {}
+        for name, member in self._members.items():
+            frozen = name in self._frozen
+            output = member(inputs, training=training and not frozen)
+            outputs[name] = ops.stop_gradient(output) if frozen else output
+        return outputs
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, *, metrics=None, weighted_metrics=None, **kwargs
+    ):
+        """As `keras.Model.compile`; every member gets the metrics.
+
+        Args:
+            optimizer: a Keras optimizer or its name.
+            loss: the labels' loss; a cross-entropy, unless `distillation` was given.
+            metrics: list of metrics for every member; each keeps its own state.
+            weighted_metrics: likewise, weighted by `sample_weight`.
+            **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, ...
+
+        Raises:
+            ValueError: a loss for which no KL is defined, or an optimizer that changes the gate
+                gradients (loss scaling, gradient accumulation, moving-average weights).
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        _check_optimizer(optimizer)
+        self._targets = Targets.of(loss)
+        if self.distillation is None:
+            if self._targets is None:
+                raise ValueError(
+                    f"No KL divergence is defined for loss={loss!r}: outputs must be "
+                    "probabilities or logits. Use a cross-entropy loss, or pass distillation=, an "
+                    "object with compute_loss(teacher_outputs, student_outputs)."
+                )
+            self._guidance_loss = SoftTargetLoss(
+                self.temperature, self._targets.from_logits, self._targets.binary
+            )
+        super().compile(
+            optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
+        )
+        for member in self._others.values():
+            member.compile(
+                optimizer=None,
+                metrics=_copies(metrics),
+                weighted_metrics=_copies(weighted_metrics),
+            )
+
+    def compile_from_config(self, config):
+        """Compiles a loaded trainer as the saved one was; Keras calls it."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, *args, callbacks=None, **kwargs):
+        """As `keras.Model.fit`; a loss that is not finite stops it and loses nothing.
+
+        Raises:
+            NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
+            ValueError: labels outside the model's classes.
+        """
+        callbacks = (
+            list(callbacks)
+            if isinstance(callbacks, list | tuple)
+            else ([callbacks] if callbacks else [])
+        )
+        if not any(isinstance(callback, FiniteLossGuard) for callback in callbacks):
+            callbacks.insert(0, FiniteLossGuard())
+        return super().fit(*args, callbacks=callbacks, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        """The main member's output, as `keras.Model.predict`."""
+        return self._members[self._main].predict(*args, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The sum of the members' losses and the regularisers; a scalar tensor."""
+        safe_labels, finite = self._checked_labels(y, y_pred[self._main])
+        batch = ops.shape(tree.flatten(x)[0])[0]
+        terms = [ops.sum(ops.cast(term, "float32")) for term in self.losses]
+        for name in self._loss_trackers:
+            loss, divergence = self._member_loss(name, safe_labels, y_pred, sample_weight)
+            self._loss_trackers[name].update_state(loss, sample_weight=batch)
+            if divergence is not None:
+                self._kl_trackers[name].update_state(divergence, sample_weight=batch)
+            terms.append(loss)
+        return ops.where(finite, sum(terms), float("nan"))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates every member's metrics; the main member's have plain names."""
+        for name, member in self._others.items():
+            member.compute_metrics(x, y, y_pred[name], sample_weight)
+        return super().compute_metrics(x, y, y_pred[self._main], sample_weight)
+
+    def get_metrics_result(self):
+        """Dict from metric name to value, members' names before theirs."""
+        results = {}
+        for metric in super().metrics:
+            result = metric.result()
+            results.update(result if isinstance(result, dict) else {metric.name: result})
+        for name, member in self._others.items():
+            for key, value in member.get_metrics_result().items():
+                if key != "loss":
+                    results[f"{name}_{key}"] = value
+        return results
+
+    @property
+    def metrics(self):
+        """All members' metrics, so that each is reset and carried along."""
+        members = getattr(self, "_others", {}).values()
+        return super().metrics + [metric for member in members for metric in member.metrics]
+
+    # Pieces
+
+    def labels_outside(self):
+        """How many labels outside the classes were seen so far."""
+        return int(ops.convert_to_numpy(self._bad_labels))
+
+    def _member_loss(self, name, y, y_pred, sample_weight):
+        labels = self._compile_loss(y, y_pred[name], sample_weight)
+        guides = self._guides[name]
+        if not guides:
+            return labels, None
+        terms = [self._divergence(y_pred[guide], y_pred[name], sample_weight) for guide in guides]
+        divergence = sum(terms) / len(terms)
+        return (1.0 - self.alpha) * labels + self.alpha * divergence, divergence
+
+    def _divergence(self, teacher, student, sample_weight):
+        if self.distillation is not None:
+            return self.distillation.compute_loss(ops.stop_gradient(teacher), student)
+        return self._guidance_loss(teacher, student, sample_weight)
+
+    def _checked_labels(self, y, outputs):
+        """Labels that name a class, and whether all did: where not, the loss becomes NaN.
+
+        Some backends crash on such a label and others ignore it; this way all stop alike, and the
+        guard can say what was wrong.
+        """
+        if self._targets is None or not self._targets.sparse:
+            return y, True
+        outside = self._targets.outside(y, outputs)
+        count = ops.sum(ops.cast(outside, "float32"))
+        self._bad_labels.assign_add(count)
+        return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
+
+
+def _copies(metrics):
+    """Fresh metrics of the same kinds, for a member that must not share another's state."""
+
+    def copy(metric):
+        return (
+            type(metric).from_config(metric.get_config())
+            if isinstance(metric, keras.metrics.Metric)
+            else metric
+        )
+
+    return None if metrics is None else tree.map_structure(copy, metrics)
+
+
+def _check_members(members, alpha, temperature):
+    if not 0.0 <= alpha < 1.0:
+        raise ValueError(
+            f"alpha must lie in [0, 1), got {alpha}. With alpha = 1 the labels play no part, and "
+            "models that are still equal would learn nothing and show no saliency."
+        )
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}.")
+    for name, model in members.items():
+        if len(model.outputs) != 1:
+            raise ValueError(
+                f"Model '{model.name}' ({name}) has {len(model.outputs)} outputs; one is needed "
+                "to distil. Train on keras.Model(model.inputs, the_output_that_matters)."
+            )
+
+
+def _check_optimizer(optimizer):
+    for refused, advice in (
+        (hasattr(optimizer, "inner_optimizer"), "a loss-scaling optimizer: use a plain one"),
+        (optimizer.gradient_accumulation_steps, "gradient accumulation: use a larger batch"),
+        (optimizer.use_ema, "use_ema=True: use use_ema=False"),
+    ):
+        if refused:
+            raise ValueError(f"The gates' gradients would be changed by {advice}.")

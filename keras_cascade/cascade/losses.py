@@ -1,0 +1,147 @@
+"""The distillation term, and what it must know of the labels' loss.
+
+`SoftTargetLoss` is T^2 KL(softmax(t / T) || softmax(s / T)) (Hinton et al., "Distilling the
+Knowledge in a Neural Network", 2015, section 2). It is a `keras.losses.Loss`, so that sample
+weights, reduction and the scaling under `tf.distribute` are Keras' own. How outputs become
+logits is read off the labels' loss by `Targets`: logits or probabilities, one class of many or
+independent yes/no outputs.
+"""
+
+import dataclasses
+
+import keras
+from keras import losses, ops
+
+_PROBABILITY_FLOOR = 1e-7
+
+_CLASSES = {
+    "categorical": (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy),
+    "sparse": (losses.SparseCategoricalCrossentropy,),
+    "binary": (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy),
+}
+_FUNCTIONS = {
+    losses.categorical_crossentropy: "categorical",
+    losses.categorical_focal_crossentropy: "categorical",
+    losses.sparse_categorical_crossentropy: "sparse",
+    losses.binary_crossentropy: "binary",
+    losses.binary_focal_crossentropy: "binary",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """What a labels' loss says of a model's output.
+
+    Attributes:
+        binary: outputs are independent yes/no, not one class of many.
+        sparse: labels are class numbers.
+        from_logits: outputs are logits, not probabilities.
+        ignored: the label that the loss leaves out, or None.
+    """
+
+    binary: bool
+    sparse: bool
+    from_logits: bool
+    ignored: int | None = None
+
+    @classmethod
+    def of(cls, loss):
+        """Reads a compiled `loss` argument.
+
+        Args:
+            loss: a string, function or `keras.losses.Loss` for one output.
+
+        Returns:
+            `Targets`, or None if the loss is no cross-entropy.
+        """
+        if isinstance(loss, list | tuple) and len(loss) == 1:
+            loss = loss[0]
+        if isinstance(loss, list | tuple | dict) or loss is None:
+            return None
+        if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
+            loss = "sparse_categorical_crossentropy"
+        resolved = losses.get(loss)
+        for kind, classes in _CLASSES.items():
+            if isinstance(resolved, classes):
+                return cls(
+                    kind == "binary",
+                    kind == "sparse",
+                    bool(resolved.from_logits),
+                    getattr(resolved, "ignore_class", None),
+                )
+        kind = next((kind for f, kind in _FUNCTIONS.items() if f is resolved), None)
+        return None if kind is None else cls(kind == "binary", kind == "sparse", False)
+
+    def outside(self, labels, outputs):
+        """Which sparse labels name no class; a bool tensor of the labels' shape."""
+        labels = ops.cast(labels, "int32")
+        outside = ops.logical_or(labels < 0, labels >= outputs.shape[-1])
+        if self.ignored is not None:
+            outside = ops.logical_and(outside, labels != self.ignored)
+        return outside
+
+
+@keras.saving.register_keras_serializable(package="keras_cascade")
+class SoftTargetLoss(losses.Loss):
+    """T^2 times the KL divergence of softened outputs, from the teacher's to the student's.
+
+    Called as `loss(teacher_outputs, student_outputs, sample_weight)`; no gradient reaches the
+    teacher. Per-example values are summed over classes and averaged over the batch.
+
+    Args:
+        temperature: T, above 0.
+        from_logits: whether outputs are logits (True) or probabilities.
+        binary: whether each output is a yes/no of its own (KL of Bernoulli distributions).
+
+    Raises:
+        ValueError: a temperature that is not above 0.
+
+    Example:
+
+    ```python
+    kl = SoftTargetLoss(temperature=2.0)
+    kl(np.array([[2.0, 0.0]]), np.array([[1.0, 0.0]]))
+    ```
+    """
+
+    def __init__(
+        self,
+        temperature=4.0,
+        from_logits=True,
+        binary=False,
+        reduction="sum_over_batch_size",
+        name="soft_target_loss",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if temperature <= 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}.")
+        self.temperature, self.from_logits, self.binary = temperature, from_logits, binary
+
+    def call(self, y_true, y_pred):
+        teacher = self._softened(ops.stop_gradient(y_true))
+        student = self._softened(y_pred)
+        teacher_log, student_log = ops.log_softmax(teacher), ops.log_softmax(student)
+        divergence = ops.sum(ops.exp(teacher_log) * (teacher_log - student_log), axis=-1)
+        if self.binary:
+            divergence = ops.sum(divergence, axis=-1)
+        return self.temperature**2 * divergence
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "from_logits": self.from_logits,
+            "binary": self.binary,
+        }
+
+    def _softened(self, outputs):
+        """Logits divided by T; for yes/no outputs, each against the logit 0 of "no"."""
+        if self.binary:
+            if not self.from_logits:
+                likely = ops.clip(outputs, _PROBABILITY_FLOOR, 1.0 - _PROBABILITY_FLOOR)
+                outputs = ops.log(likely) - ops.log1p(-likely)
+            outputs = ops.stack([outputs, ops.zeros_like(outputs)], axis=-1)
+        elif not self.from_logits:
+            outputs = ops.log(ops.maximum(outputs, _PROBABILITY_FLOOR))
+        return outputs / self.temperature

@@ -1,0 +1,222 @@
+"""Image classification data by name, as tf.data pipelines that are ready for `fit`.
+
+Decode once, keep the bytes in memory where they fit, shuffle all of it anew every epoch, augment
+per batch, prefetch: training on two CPU cores must not wait for its data, nor share them with it.
+Everything random is drawn from `seed`: the order from `Dataset.shuffle`, the augmentation from a
+stream of seeds (`Dataset.random`) zipped to the batches, so a run can be repeated exactly.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+from keras_cascade.data import preprocessing
+from keras_cascade.data.preprocessing import Recipe, recipe_for
+from keras_cascade.data.sources import DIGITS, Source, digits_source, import_extra, tfds_source
+
+# Decoded images are kept in memory up to this size (CIFAR-10 is 154 MB; ImageNet is not).
+_CACHE_BYTES = 2**30
+# Compressed photographs of about 0.1 MB each; files are read in random order besides.
+_SHUFFLE_BUFFER = 4096
+_DEFAULT_LARGE_SIZE = 224
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A data set ready for training: what `load` returns.
+
+    Args:
+        name: as given to `load`.
+        train: `tf.data.Dataset` of (images float32 (batch, height, width, channels), labels int32
+            (batch,)); one pass is one epoch, the last batch may be smaller.
+        test: the same for the test split: every example once, not augmented, in a fixed order.
+        classes: number of classes.
+        input_shape: (height, width, channels) of one image.
+        train_examples: images in one epoch of `train`.
+        test_examples: images in `test`.
+        steps_per_epoch: batches in one epoch of `train`.
+
+    Example:
+        >>> load("digits", batch_size=32).steps_per_epoch
+        45
+    """
+
+    name: str
+    train: Any
+    test: Any
+    classes: int
+    input_shape: tuple[int, int, int]
+    train_examples: int
+    test_examples: int
+    steps_per_epoch: int
+
+
+def load(
+    name: str,
+    *,
+    batch_size: int,
+    data_dir: str | os.PathLike | None = None,
+    max_train_examples: int | None = None,
+    image_size: int | None = None,
+    augment: bool = True,
+    seed: int = 0,
+) -> ImageData:
+    """Loads an image classification data set as shuffled, augmented, normalised batches.
+
+    - "digits": scikit-learn's handwritten digits, 8x8x1, 1437 train / 360 test, no network;
+      shifted by at most 1 pixel.
+    - "cifar10", "cifar100": per-channel mean and deviation; padded by 4, cropped, mirrored.
+    - "imagenet2012": as `keras.applications.resnet.preprocess_input`; random resized crop and
+      mirroring for training, shorter side 256 and centre 224x224 for testing.
+    - any other TFDS name with features "image" and "label": pixels in -1..1; images of one size
+      of up to 128x128 are treated like CIFAR (padded by an eighth of the side), others like
+      ImageNet. Sets of digits and letters are not mirrored.
+
+    Batches depend on `seed` and, as everything in tf.data, on TensorFlow's global seed
+    (`keras.utils.set_random_seed`) at the time of this call; on nothing else. Each pass over
+    `train` is the next epoch, with its own order and augmentation; `iter(data.train)` alone counts
+    as one, so k such calls make a fresh `ImageData` continue at epoch k.
+
+    Args:
+        name: "digits" or a TensorFlow Datasets name, with its configuration if it has several.
+        batch_size: images per batch, train and test.
+        data_dir: folder of prepared TFDS data, which is then used without a network; None is
+            TFDS' own. What is absent is downloaded there by TFDS.
+        max_train_examples: train on the first so many images in stored order, a fixed subset that
+            depends on no seed (TFDS and the split of "digits" shuffle before storing, so classes
+            are about, not exactly, balanced); more than there are is all of them.
+        image_size: side in pixels of the square images to yield. None is the stored size of
+            small images, 224 for large ones.
+        augment: False leaves out every random change of the training images; they are still
+            shuffled.
+        seed: integer >= 0.
+
+    Returns:
+        `ImageData`.
+
+    Raises:
+        ValueError: if the name is unknown, the data set is no image classification, or an
+            argument is out of range.
+        FileNotFoundError: if `data_dir` is no folder, or the data is not in it and cannot be
+            downloaded.
+        ImportError: if an optional dependency is missing; it names the pip command.
+
+    Example:
+        >>> data = load("digits", batch_size=100, seed=1)
+        >>> images, labels = next(iter(data.train))
+        >>> images.shape, data.classes
+        (TensorShape([100, 8, 8, 1]), 10)
+    """
+    _check_arguments(batch_size, max_train_examples, image_size, seed)
+    tf = import_extra("tensorflow", "Loading data sets")
+    recipe = recipe_for(name)
+    if name == DIGITS:
+        source = digits_source(max_train_examples)
+    else:
+        source = tfds_source(name, data_dir, max_train_examples, recipe.test_splits, seed)
+    shape = _input_shape(source, image_size)
+    return ImageData(
+        name=name,
+        train=_train_batches(tf, source, recipe, shape, batch_size, augment, seed),
+        test=_test_batches(tf, source, recipe, shape, batch_size),
+        classes=source.classes,
+        input_shape=shape,
+        train_examples=source.train_examples,
+        test_examples=source.test_examples,
+        steps_per_epoch=math.ceil(source.train_examples / batch_size),
+    )
+
+
+def _check_arguments(
+    batch_size: int, max_train_examples: int | None, image_size: int | None, seed: int
+) -> None:
+    for argument, value in (
+        ("batch_size", batch_size),
+        ("max_train_examples", max_train_examples),
+        ("image_size", image_size),
+    ):
+        if value is not None and value <= 0:
+            raise ValueError(f"{argument} must be at least 1. Received: {value}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0. Received: {seed}")
+
+
+def _input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
+    height, width, channels = source.image_shape
+    if image_size is None and preprocessing.is_large(source.image_shape):
+        image_size = _DEFAULT_LARGE_SIZE
+    return (image_size or height, image_size or width, channels)
+
+
+def _fixed_view(source: Source, shape: tuple[int, int, int]):
+    """The map from (image as stored, label) to the image that is not augmented, and label."""
+    size = shape[0]
+
+    def view(stored, label):
+        image = source.decode(stored)
+        if preprocessing.is_large(source.image_shape):
+            image = preprocessing.resize_center_crop(image, size)
+        elif shape != tuple(source.image_shape):
+            image = preprocessing.resize(image, size)
+        return image, label
+
+    return view
+
+
+def _fits_in_memory(source: Source, shape: tuple[int, int, int], examples: int) -> bool:
+    # Large images leave their resize as float32, 4 bytes a value.
+    bytes_per_value = 4 if preprocessing.is_large(source.image_shape) else source.dtype.itemsize
+    return examples * math.prod(shape) * bytes_per_value <= _CACHE_BYTES
+
+
+def _train_batches(
+    tf,
+    source: Source,
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    batch_size: int,
+    augment: bool,
+    seed: int,
+):
+    large = preprocessing.is_large(source.image_shape)
+    examples = source.train_examples
+    view = _fixed_view(source, shape)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+
+    def random_view(example, example_seed):
+        image = source.decode(example[0])
+        return (
+            preprocessing.random_resized_crop(image, example_seed, shape[0], recipe.flip),
+            example[1],
+        )
+
+    def augment_batch(batch, batch_seed):
+        return preprocessing.pad_crop_flip(batch[0], batch_seed, recipe.flip), batch[1]
+
+    if augment and large:
+        stored = source.train.shuffle(min(examples, _SHUFFLE_BUFFER), seed)
+        images = tf.data.Dataset.zip(stored, seeds).map(random_view, tf.data.AUTOTUNE)
+    elif _fits_in_memory(source, shape, examples):
+        images = source.train.map(view, tf.data.AUTOTUNE).cache().shuffle(examples, seed)
+    else:
+        images = source.train.shuffle(min(examples, _SHUFFLE_BUFFER), seed)
+        images = images.map(view, tf.data.AUTOTUNE)
+    batches = images.batch(batch_size)
+    if augment and not large:
+        batches = tf.data.Dataset.zip(batches, seeds).map(augment_batch, tf.data.AUTOTUNE)
+    return _finished(tf, batches, source, recipe)
+
+
+def _test_batches(tf, source: Source, recipe: Recipe, shape: tuple[int, int, int], batch_size: int):
+    images = source.test.map(_fixed_view(source, shape), tf.data.AUTOTUNE)
+    if _fits_in_memory(source, shape, source.test_examples):
+        images = images.cache()
+    return _finished(tf, images.batch(batch_size), source, recipe)
+
+
+def _finished(tf, batches, source: Source, recipe: Recipe):
+    def standardize(images, labels):
+        return preprocessing.standardize(images, recipe, source.dtype), labels
+
+    return batches.map(standardize, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

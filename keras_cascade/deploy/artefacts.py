@@ -1,0 +1,118 @@
+"""Artefacts of a model: `.keras`, SavedModel and LiteRT files, and how far each strays.
+
+Each artefact is written under a temporary name in the same folder and then renamed, so that a
+name that is there is whole. TensorFlow and LiteRT are imported when they are needed.
+"""
+
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def write_artefacts(model, output_dir, name="student"):
+    """Writes a model as `.keras`, SavedModel and LiteRT.
+
+    Args:
+        model: a built functional `keras.Model`.
+        output_dir: an existing folder.
+        name: file name without ending.
+
+    Returns:
+        Dict from format ("keras", "saved_model", "tflite") to `pathlib.Path`.
+
+    Raises:
+        OSError: the folder cannot be written.
+
+    Example:
+
+    ```python
+    paths = write_artefacts(student, "out")
+    print(largest_differences(student, paths, images))
+    ```
+    """
+    output_dir = pathlib.Path(output_dir)
+    paths = {
+        "keras": output_dir / f"{name}.keras",
+        "saved_model": output_dir / f"{name}_saved_model",
+        "tflite": output_dir / f"{name}.tflite",
+    }
+    writers = {"keras": _write_keras, "saved_model": _write_saved_model, "tflite": _write_tflite}
+    for kind, path in paths.items():
+        temporary = path.with_name(f"tmp_{path.name}")
+        _remove(temporary)
+        writers[kind](model, temporary, paths)
+        _remove(path)
+        temporary.rename(path)
+    return paths
+
+
+def largest_differences(model, paths, examples):
+    """Loads each artefact in its own runtime and compares it with the model.
+
+    Args:
+        model: the `keras.Model` the artefacts were written from.
+        paths: what `write_artefacts` returned.
+        examples: array of inputs, shape `(n, ...)`.
+
+    Returns:
+        Dict from format to the largest absolute difference of any output.
+    """
+    examples = np.asarray(examples, "float32")
+    expected = ops.convert_to_numpy(model(examples, training=False))
+    runners = {"keras": _run_keras, "saved_model": _run_saved_model, "tflite": _run_tflite}
+    return {
+        kind: float(np.max(np.abs(runners[kind](path, examples) - expected)))
+        for kind, path in paths.items()
+    }
+
+
+def _write_keras(model, path, _):
+    model.save(path)
+
+
+def _write_saved_model(model, path, _):
+    model.export(path, format="tf_saved_model", verbose=False)
+
+
+def _write_tflite(_, path, paths):
+    # By way of the SavedModel: Keras' own LiteRT export came only after Keras 3.12.
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(paths["saved_model"]))
+    path.write_bytes(converter.convert())
+
+
+def _run_keras(path, examples):
+    return ops.convert_to_numpy(keras.models.load_model(path)(examples, training=False))
+
+
+def _run_saved_model(path, examples):
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(path)).serve(examples).numpy()
+
+
+def _run_tflite(path, examples):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError(
+            "Running a .tflite file needs LiteRT: pip install 'keras_cascade[litert]'"
+        ) from error
+    interpreter = Interpreter(model_path=str(path))
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    interpreter.resize_tensor_input(source["index"], examples.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source["index"], examples)
+    interpreter.invoke()
+    return interpreter.get_tensor(target["index"])
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

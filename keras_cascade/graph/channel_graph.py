@@ -1,0 +1,392 @@
+"""ChannelGraph: the channel groups of a model, and what any choice among them costs.
+
+The graph walks the flat trace of a model, asks each layer's rule how channels flow through it,
+and joins what the rules couple. What comes out is a list of `ChannelGroup`s: channels of one or
+more producing layers that can only be removed together. The unit numbers behind the groups are
+this module's coordinate system: a *keep vector* has one bool a unit, and masks, one bool array a
+group, are its public form.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_cascade.graph.channels import ChannelSpace
+from keras_cascade.graph.cost import Cost
+from keras_cascade.graph.rules import CallContext, flow_of
+from keras_cascade.graph.tracing import trace
+from keras_cascade.table import text_table
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that can only be removed together.
+
+    Attributes:
+        name: stable name, that of the first producing layer.
+        size: number of channels.
+        prunable: whether channels may be removed.
+        reason: why not; empty for a prunable group.
+        producers: names of the layers whose filters the channels are.
+        consumers: names of the layers that read the channels.
+        first_unit: where the group's channels start in the graph's keep vector.
+    """
+
+    name: str
+    size: int
+    prunable: bool
+    reason: str
+    producers: tuple
+    consumers: tuple
+    first_unit: int
+
+    @property
+    def units(self):
+        """The slice of the keep vector that holds the group's channels."""
+        return slice(self.first_unit, self.first_unit + self.size)
+
+    def __str__(self):
+        state = "prunable" if self.prunable else f"kept whole ({self.reason})"
+        return (
+            f"{self.name}: {self.size} channels, {state}; made by {', '.join(self.producers)}; "
+            f"read by {', '.join(self.consumers) or 'nothing'}"
+        )
+
+
+class ChannelGraph:
+    """The channel groups of a built Functional or Sequential model.
+
+    Args:
+        model: a built `keras.Model`; nested models are looked into.
+
+    Attributes:
+        model: the model.
+        groups: list of `ChannelGroup`, in the order of their first producing layers.
+
+    Raises:
+        TypeError: `model` is a subclassed model, or no model.
+        ValueError: `model` is not built.
+
+    Example:
+
+    ```python
+    graph = kc.ChannelGraph(keras.applications.MobileNetV2(weights=None))
+    print(graph.summary())
+    graph.macs({"Conv1": np.arange(32) < 16})    # with 16 of the first 32 filters
+    ```
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.trace = trace(model)
+        self.channels = {}
+        self._flow_of = {}
+        space = ChannelSpace()
+        self._walk(space)
+        self._maker, self._block_of = space.makers, space.block_of
+        self._number_units(space)
+        self._costs = {}
+
+    # What the channels are
+
+    def __getitem__(self, name):
+        """The group of that name."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(list(self._by_name)[:8])
+            raise ValueError(
+                f"Model '{self.model.name}' has no channel group '{name}'. Groups: {known}"
+                f"{', ...' if len(self._by_name) > 8 else ''}; print(graph.summary()) lists all."
+            ) from None
+
+    @property
+    def prunable_groups(self):
+        """The groups whose channels may be removed."""
+        return [group for group in self.groups if group.prunable]
+
+    def units_at(self, labels):
+        """For each label of a `Channels` or a `Flow`, the unit that stands there."""
+        return self._unit_of[labels]
+
+    def flow(self, call):
+        """The `Flow` of one `Call` of the trace."""
+        return self._flow_of[call]
+
+    def gated(self, call):
+        """The tensors that a `Call` must see with removed channels zeroed.
+
+        Returns:
+            A dict from `TracedTensor` to its `Channels`.
+        """
+        tensors = (call.inputs[index] for index in self.flow(call).reads)
+        return {
+            tensor: self.channels[tensor]
+            for tensor in tensors
+            if self.channels[tensor] is not None
+            and self._prunable_units[self.units_at(self.channels[tensor].labels)].any()
+        }
+
+    def filters(self):
+        """The weight axes along which channels are made.
+
+        Yields:
+            Triples `(variable, axis, units)`: a kernel, its filter axis, and for every filter
+            the unit it makes.
+        """
+        for call, flow in self.first_flows():
+            for variable, axes in flow.weights:
+                for axis, labels in axes.items():
+                    if len(variable.shape) > 1 and self._makes(call, labels):
+                        yield variable, axis % len(variable.shape), self.units_at(labels)
+
+    # Masks and keep vectors
+
+    def keep_vector(self, masks=None):
+        """Checks masks and joins them into one bool array over all units.
+
+        Args:
+            masks: dict from group name to a bool array of shape `(group.size,)`, True = keep;
+                groups left out are kept whole.
+
+        Returns:
+            bool array of shape `(units,)`.
+
+        Raises:
+            ValueError: an unknown group, a mask of wrong length or type, a mask that keeps
+                nothing, or one that cuts a group that is not prunable.
+        """
+        keep = np.ones(self.num_units, bool)
+        for name, mask in (masks or {}).items():
+            group = self[name]
+            keep[group.units] = _checked_mask(group, mask)
+        return keep
+
+    def masks(self, keep):
+        """The masks of a keep vector: dict from each prunable group's name to a bool array."""
+        return {group.name: keep[group.units].copy() for group in self.prunable_groups}
+
+    # What it costs
+
+    def macs(self, masks=None):
+        """Multiply-accumulates of one example's forward pass: kernels of convolutions and Dense.
+
+        Biases, normalisation, activations, pooling and merges are not counted.
+
+        Args:
+            masks: as for `keep_vector`; None for the whole model.
+
+        Returns:
+            int, exactly what the extracted model will need.
+
+        Raises:
+            ValueError: bad masks, or a model whose input size is not fixed.
+        """
+        return self.cost("macs").total(self.keep_vector(masks))
+
+    def params(self, masks=None):
+        """Number of weights, trainable or not, exactly as the extracted model will have.
+
+        Args:
+            masks: as for `keep_vector`; None for the whole model.
+
+        Returns:
+            int.
+        """
+        return self.cost("params").total(self.keep_vector(masks))
+
+    def cost(self, budget):
+        """The `Cost` in "macs", "params" or "channels" (of prunable groups)."""
+        if budget not in self._costs:
+            terms = {
+                "macs": self._mac_terms,
+                "params": self._param_terms,
+                "channels": self._channel_terms,
+            }
+            if budget not in terms:
+                raise ValueError(f"Unknown budget {budget!r}: use 'macs', 'params' or 'channels'.")
+            labelled = terms[budget]()
+            self._costs[budget] = Cost(
+                [(c, [self.units_at(labels) for labels in factors]) for c, factors in labelled],
+                self.num_units,
+            )
+        return self._costs[budget]
+
+    @property
+    def uncounted_layers(self):
+        """Names of layers with weights whose MACs no rule knows; `macs` leaves them out."""
+        return [
+            call.name
+            for call, flow in self._flow_of.items()
+            if flow.macs is None and call.is_layer and call.operation.weights
+        ]
+
+    def summary(self):
+        """The groups as a table that a person can read; returns a string."""
+        rows = [
+            [
+                group.name,
+                group.size,
+                "yes" if group.prunable else group.reason,
+                _shortened(group.producers),
+                _shortened(group.consumers),
+            ]
+            for group in self.groups
+        ]
+        total = sum(group.size for group in self.groups)
+        prunable = sum(group.size for group in self.prunable_groups)
+        table = text_table(["group", "channels", "prunable", "made by", "read by"], rows)
+        return (
+            f"{self.model.name}: {len(self.groups)} channel groups, {prunable:,} of {total:,} "
+            f"channels prunable\n{table}"
+        )
+
+    # Construction
+
+    def _walk(self, space):
+        for tensor in self.trace.inputs:
+            self.channels[tensor] = _input_channels(tensor, space)
+        first_flows = {}
+        for call in self.trace.calls:
+            inputs = [self.channels[tensor] for tensor in call.inputs]
+            context = CallContext(call.name, [t.shape for t in call.outputs], space)
+            flow = flow_of(call.operation, inputs, context)
+            if id(call.operation) in first_flows:
+                _couple_calls(first_flows[id(call.operation)], flow, context)
+            first_flows.setdefault(id(call.operation), flow)
+            self._flow_of[call] = flow
+            self.channels.update(zip(call.outputs, flow.outputs, strict=True))
+        for tensor in self.trace.outputs:
+            if self.channels[tensor] is not None:
+                space.pin(self.channels[tensor].labels, "model output")
+
+    def _number_units(self, space):
+        roots = space.units()
+        block_of_root = space.blocks(roots)[space.block_of(roots)]
+        consumers = self._consumers(space, block_of_root)
+        reasons = {}
+        for labels, reason in space.pinned():
+            for block in np.unique(block_of_root[labels]):
+                reasons.setdefault(int(block), reason)
+        self.groups, self._by_name = [], {}
+        self._unit_of = np.empty(len(roots), int)
+        start = 0
+        for block in np.unique(block_of_root):
+            members = np.flatnonzero(block_of_root == block)
+            units, self_index = np.unique(roots[members], return_inverse=True)
+            self._unit_of[members] = start + self_index
+            producers = tuple(
+                dict.fromkeys(space.makers[b] for b in np.unique(space.block_of(members)))
+            )
+            producers = tuple(name for name in producers if name is not None)
+            if producers:
+                group = ChannelGroup(
+                    producers[0],
+                    len(units),
+                    block not in reasons,
+                    reasons.get(block, ""),
+                    producers,
+                    tuple(consumers.get(block, ())),
+                    start,
+                )
+                self.groups.append(group)
+                self._by_name.setdefault(group.name, group)
+            start += len(units)
+        self.num_units = start
+        self._prunable_units = np.zeros(start, bool)
+        for group in self.prunable_groups:
+            self._prunable_units[group.units] = True
+
+    def _consumers(self, space, block_of_root):
+        consumers = {}
+        for call, flow in self._flow_of.items():
+            for index in flow.reads:
+                channels = self.channels[call.inputs[index]]
+                for block in np.unique(block_of_root[channels.labels]) if channels else ():
+                    names = consumers.setdefault(int(block), [])
+                    if call.name not in names:
+                        names.append(call.name)
+        return consumers
+
+    def first_flows(self):
+        """Pairs `(call, flow)` of every layer's first call."""
+        first_calls = {call.name: call for call in reversed(self.trace.calls) if call.is_layer}
+        return [(call, self._flow_of[call]) for call in reversed(first_calls.values())]
+
+    def _makes(self, call, labels):
+        return all(self._maker[block] == call.name for block in np.unique(self._block_of(labels)))
+
+    def _mac_terms(self):
+        if any(None in tensor.shape[1:] for tensor in self.trace.inputs):
+            raise ValueError(
+                f"The MACs of '{self.model.name}' depend on its input size, which is not fixed: "
+                f"{[tensor.shape for tensor in self.trace.inputs]}. Build the model with a fixed "
+                "input shape, or use budget='params'."
+            )
+        return [term for flow in self._flow_of.values() for term in flow.macs or ()]
+
+    def _param_terms(self):
+        terms = []
+        for call, flow in self.first_flows():
+            axes_of = {id(variable): axes for variable, axes in flow.weights}
+            for variable in call.operation.weights:
+                axes = axes_of.get(id(variable), {})
+                labelled = {axis % len(variable.shape) for axis in axes}
+                fixed = [n for axis, n in enumerate(variable.shape) if axis not in labelled]
+                terms.append((int(np.prod(fixed)), list(axes.values())))
+        return terms
+
+    def _channel_terms(self):
+        units, first_labels = np.unique(self._unit_of, return_index=True)
+        labels = first_labels[self._prunable_units[units]]
+        return [(1, [labels])]
+
+
+def _input_channels(tensor, space):
+    if len(tensor.shape) < 2 or tensor.shape[-1] is None:
+        return None
+    context = CallContext(None, [tensor.shape], space)
+    labels = space.draw(tensor.shape[-1], None)
+    space.pin(labels, "model input")
+    return context.output(labels)
+
+
+def _couple_calls(first, second, context):
+    """A layer called twice has one set of weights: what they run over goes together."""
+
+    def layout(flow):
+        return [
+            (id(v), [(axis, len(labels)) for axis, labels in axes.items()])
+            for v, axes in flow.weights
+        ]
+
+    if layout(first) == layout(second):
+        for (_, axes), (_, others) in zip(first.weights, second.weights, strict=True):
+            for axis, labels in axes.items():
+                context.couple(labels, others[axis])
+        return
+    for _, axes in first.weights + second.weights:
+        for labels in axes.values():
+            context.pin(labels, "a shared layer whose calls treat channels differently")
+
+
+def _checked_mask(group, mask):
+    mask = np.asarray(mask)
+    if mask.shape != (group.size,):
+        raise ValueError(
+            f"The mask of group '{group.name}' has shape {mask.shape}; it needs one value a "
+            f"channel: ({group.size},)."
+        )
+    if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+        raise ValueError(f"The mask of group '{group.name}' must be boolean, True = keep.")
+    mask = mask.astype(bool)
+    if not mask.any():
+        raise ValueError(f"The mask of group '{group.name}' keeps no channel; keep at least one.")
+    if not group.prunable and not mask.all():
+        raise ValueError(f"Group '{group.name}' is kept whole ({group.reason}); it cannot be cut.")
+    return mask
+
+
+def _shortened(names, most=3):
+    shown = ", ".join(names[:most])
+    return f"{shown}, +{len(names) - most}" if len(names) > most else shown

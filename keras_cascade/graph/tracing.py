@@ -1,0 +1,322 @@
+"""Tracing: a built Keras model becomes one flat list of calls, and can be replayed.
+
+A `Trace` is plain data: every symbolic tensor of the model, nested models included, is a
+`TracedTensor`, and every time an operation is called is a `Call`. `replay` runs the calls
+again on other values: symbolic tensors to build a new model, arrays to compute one, with the
+operations, or what they read, exchanged on the way. Everything else in the package sees models only
+through a trace, so this is the one module that knows how Keras stores its graphs.
+"""
+
+import dataclasses
+
+import keras
+from keras import tree
+from keras.src.models.functional import Functional
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TracedTensor:
+    """One tensor of the flattened model.
+
+    Attributes:
+        shape: tuple of int or None, the batch dimension first.
+        dtype: string.
+    """
+
+    shape: tuple
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call of one operation (a layer or a `keras.ops` node).
+
+    Attributes:
+        name: the operation's name, unique over the flattened model; a shared layer's calls
+            carry the same name.
+        operation: the `keras.Operation` itself.
+        args: positional arguments; tensors stand in them as `TracedTensor`.
+        kwargs: keyword arguments, likewise.
+        inputs: the `TracedTensor`s among the arguments, in order.
+        outputs: the tensors the call returns, flat.
+    """
+
+    name: str
+    operation: keras.Operation
+    args: tuple
+    kwargs: dict
+    inputs: tuple
+    outputs: tuple
+
+    @property
+    def is_layer(self):
+        """Whether the operation is a layer (and not an op node such as `x * 2`)."""
+        return isinstance(self.operation, keras.layers.Layer)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace:
+    """A model as a flat list of calls in topological order.
+
+    Attributes:
+        model: the traced `keras.Model`.
+        calls: list of `Call`.
+        inputs, outputs: lists of `TracedTensor`, in the order of `model.inputs` and
+            `model.outputs`.
+    """
+
+    model: keras.Model
+    calls: list
+    inputs: list
+    outputs: list
+
+    @property
+    def layers(self):
+        """Each layer once, as a dict from its unique name to the layer, in call order."""
+        return {call.name: call.operation for call in self.calls if call.is_layer}
+
+
+def trace(model):
+    """Flattens a built Functional or Sequential model, nested models included.
+
+    Args:
+        model: a built `keras.Model`.
+
+    Returns:
+        A `Trace`.
+
+    Raises:
+        TypeError: `model` is a subclassed model (its graph cannot be read) or no model.
+        ValueError: `model` is not built.
+    """
+    functional = _functional(model)
+    inputs = [_traced(tensor) for tensor in functional.inputs]
+    tracer = _Tracer()
+    outputs = tracer.walk(functional, inputs, prefix="")
+    return Trace(model, tracer.calls, inputs, outputs)
+
+
+def replay(traced, inputs, operation=None, read=None):
+    """Runs the calls of a trace again, on symbolic tensors or on arrays.
+
+    Args:
+        traced: a `Trace`.
+        inputs: list of values, one for each of `traced.inputs`.
+        operation: function from a `Call` to what is called in its place; default: the
+            operation itself.
+        read: function `(call, tensor, value) -> value` through which each call sees its
+            inputs; default: unchanged.
+
+    Returns:
+        A dict from every `TracedTensor` of the trace to its value.
+    """
+    operation = operation or (lambda call: call.operation)
+    read = read or (lambda call, tensor, value: value)
+    values = dict(zip(traced.inputs, inputs, strict=True))
+    for call in traced.calls:
+
+        def fill(argument, call=call):
+            if isinstance(argument, TracedTensor):
+                return read(call, argument, values[argument])
+            return argument
+
+        args, kwargs = tree.map_structure(fill, (call.args, call.kwargs))
+        results = tree.flatten(operation(call)(*args, **kwargs))
+        values.update(zip(call.outputs, results, strict=True))
+    return values
+
+
+def renamed(call):
+    """The call's operation under its unique name, as a new functional model requires.
+
+    Args:
+        call: a `Call`.
+
+    Returns:
+        The operation itself where it has that name; else one that computes the same and, for a
+        layer, holds the same weights.
+    """
+    operation = call.operation
+    if call.name == operation.name:
+        return operation
+    if call.is_layer:
+        return Alias(operation, name=call.name)
+    return type(operation).from_config({**operation.get_config(), "name": call.name})
+
+
+@keras.saving.register_keras_serializable(package="keras_cascade")
+class Alias(keras.layers.Layer):
+    """A layer under another name, sharing its weights: flattening can make two names meet.
+
+    Args:
+        layer: the `keras.layers.Layer` that computes.
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+        self.built = True
+
+    def call(self, *args, **kwargs):
+        return self.layer(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def get_config(self):
+        return {**super().get_config(), "layer": keras.saving.serialize_keras_object(self.layer)}
+
+    @classmethod
+    def from_config(cls, config):
+        layer = keras.saving.deserialize_keras_object(config.pop("layer"))
+        return cls(layer, **config)
+
+
+def symbolic_inputs(traced):
+    """Fresh `keras.Input`s with the names, shapes and dtypes of the traced model's own."""
+    return [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+        for tensor, name in zip(traced.inputs, _input_names(traced.model), strict=True)
+    ]
+
+
+def assemble(traced, inputs, values, name):
+    """Makes a model of replayed symbolic values.
+
+    Keeps the structure (list, dict, single tensor) and the names of the traced model's
+    inputs and outputs.
+
+    Args:
+        traced: the `Trace` that was replayed.
+        inputs: the symbolic inputs it was replayed on.
+        values: what `replay` returned.
+        name: the new model's name.
+
+    Returns:
+        A functional `keras.Model`.
+    """
+    model = traced.model
+    outputs = []
+    for tensor, output_name in zip(traced.outputs, _functional(model).output_names, strict=True):
+        value = values[tensor]
+        # A nested model's output was named after that model, which the trace has dissolved.
+        if _source_name(value) != output_name:
+            value = keras.layers.Identity(name=output_name)(value)
+        outputs.append(value)
+    return keras.Model(
+        tree.pack_sequence_as(model.input, inputs),
+        tree.pack_sequence_as(model.output, outputs),
+        name=name,
+    )
+
+
+class _Tracer:
+    """Walks functional graphs depth by depth, dissolving the models nested in them."""
+
+    def __init__(self):
+        self.calls = []
+        self._names = {}
+        self._taken = set()
+
+    def walk(self, functional, inputs, prefix):
+        known = dict(zip(map(id, functional.inputs), inputs, strict=True))
+        for node in _nodes_in_order(functional):
+            # The inputs themselves, an intermediate tensor used as one included.
+            if node.is_input or all(id(output) in known for output in node.outputs):
+                continue
+            args, kwargs = node.arguments.fill_in(known)
+            nested = _nested_functional(node.operation)
+            if nested is None:
+                outputs = self._record(node, args, kwargs, prefix)
+            else:
+                outputs = self.walk(
+                    nested, _match_inputs(nested, args, kwargs), f"{prefix}{node.operation.name}_"
+                )
+            known.update(zip(map(id, node.outputs), outputs, strict=True))
+        return [known[id(tensor)] for tensor in functional.outputs]
+
+    def _record(self, node, args, kwargs, prefix):
+        outputs = tuple(_traced(tensor) for tensor in node.outputs)
+        inputs = tuple(
+            leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, TracedTensor)
+        )
+        name = self._unique_name(node.operation, prefix)
+        self.calls.append(Call(name, node.operation, tuple(args), dict(kwargs), inputs, outputs))
+        return outputs
+
+    def _unique_name(self, operation, prefix):
+        if id(operation) not in self._names:
+            name = operation.name
+            if name in self._taken:
+                name = prefix + name
+            stem, count = name, 1
+            while name in self._taken:
+                name, count = f"{stem}_{count}", count + 1
+            self._taken.add(name)
+            self._names[id(operation)] = name
+        return self._names[id(operation)]
+
+
+def _nodes_in_order(functional):
+    """The graph's nodes from input to output, in the order of `functional.operations`."""
+    rank = {id(operation): index for index, operation in enumerate(functional.operations)}
+    for depth in sorted(functional._nodes_by_depth, reverse=True):
+        yield from sorted(
+            functional._nodes_by_depth[depth], key=lambda node: rank[id(node.operation)]
+        )
+
+
+def _traced(tensor):
+    return TracedTensor(tuple(tensor.shape), tensor.dtype)
+
+
+def _input_names(model):
+    return [tensor._keras_history.operation.name for tensor in model.inputs]
+
+
+def _source_name(tensor):
+    return tensor._keras_history.operation.name
+
+
+def _match_inputs(nested, args, kwargs):
+    """The traced tensors given to a nested model, in the order of its own inputs."""
+    given = args[0] if args else kwargs["inputs"]
+    if isinstance(given, dict) and not isinstance(nested.input, dict):
+        return [given[name] for name in _input_names(nested)]
+    return tree.flatten(given)
+
+
+def _nested_functional(operation):
+    """The graph of a nested model, or None where the operation is to be kept as one call."""
+    if isinstance(operation, keras.Sequential) and not _overrides_call(operation):
+        return operation._functional
+    if isinstance(operation, Functional) and not _overrides_call(operation):
+        return operation
+    return None
+
+
+def _functional(model):
+    """The functional graph of the model to be traced, or the error that says what to do."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"Expected a keras.Model, got {type(model).__name__}. Pass a built Functional or "
+            "Sequential model (a tf_keras model must be rebuilt in Keras 3 first)."
+        )
+    if isinstance(model, keras.Sequential) and model._functional is None:
+        raise ValueError(
+            f"Model '{model.name}' is not built, so its shapes are unknown. Start it with "
+            "keras.Input(shape) or call model.build((None, ...)) first."
+        )
+    graph = _nested_functional(model)
+    if graph is None:
+        raise TypeError(
+            f"Model '{model.name}' ({type(model).__name__}) is a subclassed model: its call() is "
+            "Python code, not a graph of layers, so its channels cannot be followed. Rewrite it "
+            "as a Functional model, keras.Model(inputs, outputs)."
+        )
+    return graph
+
+
+def _overrides_call(model):
+    """Whether a subclass replaced what its recorded graph says."""
+    return type(model).call not in (Functional.call, keras.Sequential.call)

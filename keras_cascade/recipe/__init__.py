@@ -1,0 +1,23 @@
+"""The recipe: the whole main job in stages, as scripts and experiments run it."""
+
+from keras_cascade.recipe.settings import Settings
+from keras_cascade.recipe.stages import (
+    copy_of,
+    evaluate,
+    make_cascade,
+    one_shot_l1,
+    recover,
+    train_cascade,
+    train_teacher,
+)
+
+__all__ = [
+    "Settings",
+    "copy_of",
+    "evaluate",
+    "make_cascade",
+    "one_shot_l1",
+    "recover",
+    "train_cascade",
+    "train_teacher",
+]

@@ -1,0 +1,74 @@
+"""Settings of one run of the whole recipe: teacher, cascade, recovery, yardstick."""
+
+import dataclasses
+
+import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the stages are trained.
+
+    Attributes:
+        teacher_epochs: epochs of the teacher alone; 0 if it comes trained.
+        epochs: epochs of the cascade.
+        recover_epochs: epochs of the extracted student alone, under a frozen larger level.
+        levels: fractions of the budget to remove, strictly increasing; the last is the student's.
+        budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
+            `CascadeDistiller`.
+        begin, end: of pruning, as fractions of the cascade's training.
+        optimizer: "sgd" (Nesterov momentum 0.9), or any other Keras optimizer's name.
+        learning_rate: where the teacher's cosine begins.
+        prune_learning_rate: where the cosines of the later stages begin.
+        seed: of initial weights, data order, augmentation and dropout.
+        jit_compile: None lets Keras decide on an accelerator and turns XLA off on a CPU, where
+            TensorFlow is slower with it.
+    """
+
+    teacher_epochs: int = 30
+    epochs: int = 20
+    recover_epochs: int = 10
+    levels: tuple = (0.25, 0.5, 0.75)
+    budget: str = "macs"
+    guidance: str = "cascade"
+    scope: str = "global"
+    round_to: int = 1
+    min_channels: int = 4
+    temperature: float = 4.0
+    alpha: float = 0.5
+    momentum: float = 0.99
+    begin: float = 0.0
+    end: float = 0.6
+    optimizer: str = "sgd"
+    learning_rate: float = 0.05
+    prune_learning_rate: float = 0.02
+    seed: int = 0
+    jit_compile: bool | None = None
+
+    def make_optimizer(self, learning_rate, steps):
+        """The optimizer of one stage, its learning rate falling to 0 along a cosine.
+
+        Args:
+            learning_rate: where it begins.
+            steps: the stage's training steps, at least 1.
+
+        Returns:
+            A `keras.optimizers.Optimizer`.
+
+        Raises:
+            ValueError: an optimizer that Keras does not know.
+        """
+        cosine = keras.optimizers.schedules.CosineDecay(learning_rate, max(steps, 1))
+        if self.optimizer == "sgd":
+            return keras.optimizers.SGD(cosine, momentum=0.9, nesterov=True)
+        optimizer = keras.optimizers.get(self.optimizer)
+        return type(optimizer).from_config({**optimizer.get_config(), "learning_rate": cosine})
+
+    def use_jit(self):
+        """What `compile(jit_compile=...)` is given."""
+        if self.jit_compile is not None:
+            return self.jit_compile
+        on_cpu = not any(
+            "cpu" not in device.lower() for device in keras.distribution.list_devices()
+        )
+        return False if on_cpu and keras.backend.backend() == "tensorflow" else "auto"

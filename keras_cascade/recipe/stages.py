@@ -1,0 +1,140 @@
+"""The stages of the recipe, each plain Keras training of one thing on one data set.
+
+`train_teacher`, then `train_cascade`, then `recover`; `one_shot_l1` is the yardstick that gets
+the same teacher, the same budget and as many images in all. The data is an object with `train`,
+`test` (iterables of batches, as `fit` takes them), and `steps_per_epoch`.
+"""
+
+import keras
+
+from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller, FiniteLossGuard
+from keras_cascade.profile import profile
+from keras_cascade.saliency import prune
+
+
+def train_teacher(model, data, settings, callbacks=()):
+    """Trains the model alone, in place, for `settings.teacher_epochs`."""
+    _compile(model, settings, settings.learning_rate, settings.teacher_epochs, data)
+    return model.fit(
+        data.train,
+        epochs=settings.teacher_epochs,
+        validation_data=data.test,
+        callbacks=[FiniteLossGuard(), *callbacks],
+        shuffle=False,  # the data set shuffles itself
+        verbose=0,
+    )
+
+
+def make_cascade(model, settings):
+    """The untrained `CascadeDistiller` of a model; raises what it refuses."""
+    return CascadeDistiller(
+        model,
+        settings.levels,
+        budget=settings.budget,
+        temperature=settings.temperature,
+        alpha=settings.alpha,
+        guidance=settings.guidance,
+        scope=settings.scope,
+        round_to=settings.round_to,
+        min_channels=settings.min_channels,
+        momentum=settings.momentum,
+    )
+
+
+def train_cascade(model, data, settings, callbacks=()):
+    """Trains and prunes the cascade of a model, in place.
+
+    Args:
+        model: the trained teacher; it becomes level 0.
+        data: see the module.
+        settings: `Settings`.
+        callbacks: further Keras callbacks.
+
+    Returns:
+        Pair of the trained `CascadeDistiller` and the `History`.
+    """
+    cascade = make_cascade(model, settings)
+    _compile(cascade, settings, settings.prune_learning_rate, settings.epochs, data)
+    history = cascade.fit(
+        data.train,
+        epochs=settings.epochs,
+        validation_data=data.test,
+        callbacks=[CascadeCallback(settings.begin, settings.end), *callbacks],
+        shuffle=False,  # the data set shuffles itself
+        verbose=0,
+    )
+    return cascade, history
+
+
+def recover(student, teacher, data, settings, epochs, callbacks=()):
+    """Trains a pruned model alone, in place, distilled from a frozen teacher."""
+    distiller = Distiller(student, teacher, temperature=settings.temperature, alpha=settings.alpha)
+    _compile(distiller, settings, settings.prune_learning_rate, epochs, data)
+    return distiller.fit(
+        data.train,
+        epochs=epochs,
+        validation_data=data.test,
+        callbacks=list(callbacks),
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def one_shot_l1(teacher, data, settings, callbacks=()):
+    """The yardstick: L1 pruning of the same fraction in every layer, then distilled fine-tuning.
+
+    It starts from the same trained teacher, meets the same budget and sees as many images as
+    cascade and recovery together.
+
+    Returns:
+        The pruned and trained `keras.Model`.
+    """
+    student = prune(
+        teacher,
+        settings.levels[-1],
+        "l1",
+        budget=settings.budget,
+        round_to=settings.round_to,
+        min_channels=settings.min_channels,
+    )
+    recover(student, teacher, data, settings, settings.epochs + settings.recover_epochs, callbacks)
+    return student
+
+
+def evaluate(name, model, data, seed):
+    """One row of results: what a model reaches on the test split, and what it costs.
+
+    Returns:
+        Dict with name, accuracy (in [0, 1]), params, macs, bytes (of the weights), seed.
+    """
+    model.compile(loss=_loss(), metrics=["accuracy"], jit_compile=False)
+    accuracy = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
+    sizes = profile(model)
+    return {
+        "name": name,
+        "accuracy": float(accuracy),
+        "params": sizes.params,
+        "macs": sizes.macs,
+        "bytes": sizes.bytes,
+        "seed": seed,
+    }
+
+
+def copy_of(model):
+    """A model equal to `model` that shares nothing with it."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _compile(trainer, settings, learning_rate, epochs, data):
+    trainer.compile(
+        optimizer=settings.make_optimizer(learning_rate, epochs * data.steps_per_epoch),
+        loss=_loss(),
+        metrics=["accuracy"],
+        jit_compile=settings.use_jit(),
+    )
+
+
+def _loss():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

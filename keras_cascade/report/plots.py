@@ -1,0 +1,63 @@
+"""Plots of results."""
+
+_STYLE = {
+    "teacher": ("tab:blue", "o"),
+    "student": ("tab:red", "*"),
+    "l1_finetuned": ("tab:gray", "X"),
+    "original": ("black", "s"),
+}
+_ASSISTANT = ("tab:green", "o")
+_LABELS = {
+    "original": "original, before the cascade",
+    "teacher": "teacher (level 0)",
+    "student": "student, recovered",
+    "l1_finetuned": "one-shot L1, fine-tuned",
+}
+
+
+def plot_accuracy_against_macs(rows, path, title):
+    """Draws test accuracy over MACs, one point a row, and writes a PNG.
+
+    Args:
+        rows: list of dicts with name, accuracy (in [0, 1]) and macs.
+        path: of the PNG file.
+        title: shown above.
+
+    Raises:
+        ImportError: matplotlib is not installed (the extra `report`).
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'keras_cascade[report]'") from error
+
+    figure = Figure(figsize=(7.0, 4.5), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    levels = sorted(
+        (row for row in rows if row["name"] not in ("l1_finetuned", "original")),
+        key=lambda row: row["macs"],
+    )
+    axes.plot(
+        [row["macs"] / 1e6 for row in levels],
+        [100 * row["accuracy"] for row in levels],
+        color="lightgray",
+        zorder=1,
+    )
+    for row in rows:
+        colour, marker = _STYLE.get(row["name"], _ASSISTANT)
+        axes.scatter(
+            row["macs"] / 1e6,
+            100 * row["accuracy"],
+            s=130 if marker == "*" else 60,
+            color=colour,
+            marker=marker,
+            label=_LABELS.get(row["name"], f"assistant {row['name']}"),
+            zorder=2,
+        )
+    axes.set_xlabel("MACs of one example, millions")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_xlim(left=0)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path)

@@ -1,0 +1,61 @@
+"""Results as JSON files that are whole or not there."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import tempfile
+
+from keras_cascade.version import __version__
+
+_PACKAGES = ("keras", "tensorflow", "numpy", "tensorflow-datasets", "ai-edge-litert")
+
+
+def write_json(path, content):
+    """Writes JSON to a temporary name in the same folder and renames it.
+
+    Args:
+        path: where to write.
+        content: what `json` can hold.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def writable_folder(path):
+    """Makes a folder if need be and proves that it can be written, before hours of training.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        It as a `pathlib.Path`.
+
+    Raises:
+        OSError: it cannot be made or written; the message names it.
+    """
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"Cannot write to the output folder '{folder}': {error.strerror}. Choose another, or "
+            "change its permissions."
+        ) from error
+    return folder
+
+
+def versions():
+    """What a run ran on: dict of versions, backend and processor count."""
+    found = {"keras_cascade": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "platform": platform.platform(), "cpus": os.cpu_count()}

@@ -1,0 +1,112 @@
+"""Gates: masks that a level is seen through, and the saliency read off their gradient.
+
+All channels of one level share one vector of gates, one entry a unit of the channel graph. A
+place where channels are read multiplies them by its entries of `mask`; the gradient of the loss
+with respect to a gate of ones standing there, summed over all places, positions and examples, is
+the first-order change of the loss when the channel goes (Molchanov et al., "Importance
+Estimation for Neural Network Pruning", CVPR 2019, the gate form of Taylor-FO). It is read for
+masked channels too, so that one that becomes useful can come back.
+
+That gradient travels inside plain `fit` on every backend as the "gradient" of a weight, `probe`,
+which the optimizer assigns instead of descending (`overwrite_with_gradient`); summed over
+replicas, it is squared into the moving average `saliency` at the next step.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_cascade.surgery.views import along_axis
+
+
+class ChannelGates(keras.layers.Layer):
+    """The gates of one level.
+
+    Args:
+        units: number of units of the channel graph.
+        momentum: of the moving average of the squared gate gradient, in [0, 1).
+
+    Attributes:
+        mask: weight of shape `(units,)`, 1 = kept, 0 = removed.
+        probe: weight of shape `(units,)`, the gate gradient of the last step.
+        saliency: weight of shape `(units,)`, the moving average of `probe ** 2`.
+    """
+
+    def __init__(self, units, momentum, **kwargs):
+        super().__init__(**kwargs)
+        self._momentum = momentum
+        self._places = []
+        shared = {"shape": (units,), "autocast": False, "dtype": "float32"}
+        self.mask = self.add_weight(name="mask", initializer="ones", trainable=False, **shared)
+        self.saliency = self.add_weight(
+            name="saliency", initializer="zeros", trainable=False, **shared
+        )
+        self.probe = self.add_weight(
+            name="probe",
+            initializer="zeros",
+            trainable=True,
+            overwrite_with_gradient=True,
+            aggregation="sum",
+            **shared,
+        )
+        self.built = True
+
+    def place(self, units, axis):
+        """A function that gates one tensor.
+
+        Args:
+            units: int array, the unit at every position along the tensor's channel axis.
+            axis: the channel axis, counted from 0.
+
+        Returns:
+            A function from a tensor to the gated tensor.
+        """
+        self._places.append((np.asarray(units), axis))
+        index = len(self._places) - 1
+        return lambda tensor: self(tensor, place=index)
+
+    def call(self, inputs, place):
+        units, axis = self._places[place]
+        return _gate(
+            inputs,
+            ops.convert_to_tensor(self.mask),
+            ops.convert_to_tensor(self.probe),
+            units,
+            axis,
+        )
+
+    def compute_output_spec(self, inputs, place):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def fold(self):
+        """Takes the gate gradient of the last step into the moving average."""
+        self.saliency.assign(self._folded(self.saliency, self.probe))
+
+    def current_saliency(self):
+        """The moving average with the last step's gradient in it; NumPy array `(units,)`."""
+        return ops.convert_to_numpy(self._folded(self.saliency, self.probe))
+
+    def _folded(self, saliency, probe):
+        momentum = self._momentum
+        return momentum * saliency + (1.0 - momentum) * ops.square(probe)
+
+
+def _gate(tensor, mask, probe, units, axis):
+    """`tensor * mask` along `axis`; the gradient that reaches `probe` is that of the gate."""
+    rank, total = len(tensor.shape), mask.shape[0]
+    elsewhere = [position for position in range(rank) if position != axis]
+
+    @ops.custom_gradient
+    def gated(x, mask, probe):
+        scale = ops.cast(along_axis(ops.take(mask, units, axis=0), axis, rank), x.dtype)
+
+        def gradient(*args, upstream=None):
+            if upstream is None:
+                (upstream,) = args
+            pull = ops.cast(x, "float32") * ops.cast(upstream, "float32")
+            at_gate = ops.segment_sum(ops.sum(pull, axis=elsewhere), units, num_segments=total)
+            return upstream * scale, ops.zeros_like(mask), at_gate
+
+        return x * scale, gradient
+
+    return gated(tensor, mask, probe)

@@ -1,0 +1,184 @@
+"""The surgeon: builds the smaller model that a set of masks describes, and proves it right.
+
+Extraction replays the model's trace with each layer made anew from its config, its channel
+counts replaced by what is kept, and copies the kept slices of the weights. The result is an
+ordinary functional model. It is not trained again to be right: it *equals* the masked view, and
+unless told otherwise the surgeon checks that on a random batch, layer by layer.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_cascade.graph.channel_graph import ChannelGraph
+from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs, trace
+from keras_cascade.surgery.views import along_axis
+
+TOLERANCE = 1e-5
+
+
+class SurgeryError(RuntimeError):
+    """A layer could not be rebuilt, or the extracted model differs from the masked one."""
+
+
+class Surgeon:
+    """Removes channels from a model.
+
+    Args:
+        model: a built Functional or Sequential `keras.Model`; it is not changed.
+        graph: its `ChannelGraph`, if there is one already.
+
+    Attributes:
+        graph: the model's `ChannelGraph`.
+
+    Raises:
+        TypeError, ValueError: as `ChannelGraph(model)`.
+
+    Example:
+
+    ```python
+    surgeon = kc.Surgeon(model)
+    group = surgeon.graph.prunable_groups[0]
+    small = surgeon.extract({group.name: np.arange(group.size) % 2 == 0})
+    ```
+    """
+
+    def __init__(self, model, graph=None):
+        self.graph = graph or ChannelGraph(model)
+
+    def extract(self, masks, *, stand_in=None, name=None, verify=True):
+        """Builds the model that keeps only the channels the masks keep.
+
+        Args:
+            masks: dict from group name to a bool array of shape `(group.size,)`, True = keep;
+                groups left out are kept whole.
+            stand_in: dict from the `id` of a layer of the model to the one whose config and
+                weights are taken in its place (a cascade level's own normalisation).
+            name: the new model's name; default: that of the model.
+            verify: whether to compare with the masked model on a random batch (default True).
+
+        Returns:
+            A functional `keras.Model` of plain Keras layers with the same input and output
+            names, not compiled, that shares nothing with the original.
+
+        Raises:
+            ValueError: bad masks (see `ChannelGraph.keep_vector`).
+            SurgeryError: a layer cannot be made from its config, or the extracted model's
+                output differs from the masked model's by more than 1e-5 * max(1, max |y|).
+        """
+        keep = self.graph.keep_vector(masks)
+        stand_in = stand_in or {}
+        extracted = self._rebuild(keep, stand_in, name or self.graph.model.name)
+        if verify:
+            self._verify(extracted, keep, stand_in)
+        return extracted
+
+    def _rebuild(self, keep, stand_in, name):
+        made = {}
+
+        def operation(call):
+            if not call.is_layer:
+                return renamed(call)
+            if id(call.operation) not in made:
+                config = self.graph.flow(call).config
+                counts = {key: self._kept(labels, keep).sum() for key, labels in config.items()}
+                source = stand_in.get(id(call.operation), call.operation)
+                made[id(call.operation)] = _remake(source, counts, call.name)
+            return made[id(call.operation)]
+
+        inputs = symbolic_inputs(self.graph.trace)
+        values = replay(self.graph.trace, inputs, operation)
+        for call, flow in self.graph.first_flows():
+            layer = call.operation
+            self._copy_weights(layer, stand_in.get(id(layer), layer), made[id(layer)], flow, keep)
+        return assemble(self.graph.trace, inputs, values, name)
+
+    def _copy_weights(self, layer, source, target, flow, keep):
+        axes_of = {id(variable): axes for variable, axes in flow.weights}
+        arrays = []
+        for variable, value in zip(layer.weights, source.weights, strict=True):
+            array = ops.convert_to_numpy(value)
+            for axis, labels in axes_of.get(id(variable), {}).items():
+                array = np.compress(self._kept(labels, keep), array, axis=axis)
+            arrays.append(array)
+        if len(arrays) != len(target.weights):
+            raise SurgeryError(
+                f"Layer '{layer.name}' ({type(layer).__name__}) made from its config has "
+                f"{len(target.weights)} weights, the original has {len(arrays)}. Its get_config() "
+                "must describe all that it builds."
+            )
+        target.set_weights(arrays)
+        if hasattr(target, "finalize_state"):  # Normalization keeps tensors derived from weights
+            target.finalize_state()
+
+    def _kept(self, labels, keep):
+        return keep[self.graph.units_at(labels)]
+
+    def _verify(self, extracted, keep, stand_in):
+        inputs = [_random_batch(tensor) for tensor in self.graph.trace.inputs]
+
+        def gate(call, tensor, value):
+            channels = self.graph.gated(call).get(tensor)
+            if channels is None:
+                return value
+            mask = ops.cast(self._kept(channels.labels, keep), value.dtype)
+            return value * along_axis(mask, channels.axis, len(channels.shape))
+
+        def operation(call):
+            return stand_in.get(id(call.operation), call.operation)
+
+        masked = replay(self.graph.trace, inputs, operation, gate)
+        twin = trace(extracted)
+        cut = replay(twin, inputs)
+        ends = zip(self.graph.trace.outputs, twin.outputs, strict=True)
+        if all(_equal(masked[one], cut[other])[0] for one, other in ends):
+            return
+        self._raise_first_difference(masked, cut, twin, keep)
+
+    def _raise_first_difference(self, masked, cut, twin, keep):
+        for call, twin_call in zip(self.graph.trace.calls, twin.calls, strict=False):
+            for tensor, twin_tensor in zip(call.outputs, twin_call.outputs, strict=True):
+                expected = ops.convert_to_numpy(masked[tensor])
+                channels = self.graph.channels[tensor]
+                if channels is not None:
+                    expected = np.compress(
+                        self._kept(channels.labels, keep), expected, axis=channels.axis
+                    )
+                same, message = _equal(expected, cut[twin_tensor])
+                if not same:
+                    raise SurgeryError(
+                        f"The extracted model differs from the masked model, first at layer "
+                        f"'{call.name}' ({type(call.operation).__name__}): {message}. If a rule "
+                        "of your own covers this layer, it states the layer's channels wrongly."
+                    )
+        raise SurgeryError("The extracted model's outputs differ from the masked model's.")
+
+
+def _remake(layer, counts, name):
+    config = {**layer.get_config(), **{key: int(n) for key, n in counts.items()}, "name": name}
+    try:
+        return type(layer).from_config(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise SurgeryError(
+            f"Layer '{name}' ({type(layer).__name__}) cannot be made anew from its config: "
+            f"{error}. Give it a get_config() that from_config() accepts."
+        ) from error
+
+
+def _random_batch(tensor, examples=2, open_size=64):
+    """A batch for a traced input; unknown dimensions become `open_size`."""
+    shape = [examples] + [size or open_size for size in tensor.shape[1:]]
+    random = np.random.default_rng(0)
+    if keras.backend.is_float_dtype(tensor.dtype):
+        return ops.convert_to_tensor(random.standard_normal(shape), dtype=tensor.dtype)
+    return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)
+
+
+def _equal(expected, got):
+    expected = np.asarray(ops.convert_to_numpy(expected), "float64")
+    got = np.asarray(ops.convert_to_numpy(got), "float64")
+    if expected.shape != got.shape:
+        return False, f"shape {got.shape} instead of {expected.shape}"
+    difference = float(np.max(np.abs(expected - got), initial=0.0))
+    limit = TOLERANCE * max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    return difference <= limit, f"max |difference| {difference:.3g}, allowed {limit:.3g}"

@@ -1,0 +1,71 @@
+"""Tracing: nested models become one list of calls that computes the same."""
+
+import invariants
+import keras
+import numpy as np
+from keras import layers, ops
+
+import keras_cascade as kc
+from keras_cascade.graph.tracing import replay, trace
+
+
+def _nested():
+    base = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv"), layers.ReLU(name="act")],
+        name="base",
+    )
+    inner_input = keras.Input((6, 6, 4))
+    inner = keras.Model(inner_input, layers.Conv2D(5, 3, name="conv")(inner_input), name="inner")
+    inputs = keras.Input((8, 8, 3), name="image")
+    x = inner(base(inputs)) * 2.0
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    head = keras.Sequential([keras.Input((5,)), layers.Dense(3, name="fc")], name="head")
+    return keras.Model(inputs, head(x), name="nested")
+
+
+def test_nested_models_are_dissolved():
+    traced = trace(_nested())
+    names = [call.name for call in traced.calls]
+    assert names[:3] == ["conv", "act", "inner_conv"]
+    assert names[-1] == "fc"
+    assert not any(isinstance(call.operation, keras.Model) for call in traced.calls)
+
+
+def test_replay_computes_the_same(rng):
+    model = _nested()
+    traced = trace(model)
+    images = ops.convert_to_tensor(rng.standard_normal((2, 8, 8, 3)), dtype="float32")
+    values = replay(traced, [images])
+    np.testing.assert_allclose(values[traced.outputs[0]], model(images), rtol=1e-6)
+
+
+def test_extracted_nested_model_keeps_the_output_name(rng):
+    model = _nested()
+    graph = kc.ChannelGraph(model)
+    # The op node `x * 2` has no rule: its channels are kept, those before it are not.
+    assert {g.name for g in graph.prunable_groups} == {"conv"}
+    assert "no rule for Multiply" in graph["inner_conv"].reason
+    small = invariants.assert_extraction(model, {"conv": np.array([True, False, True, False])})
+    assert small.output_names == ["head"]
+
+
+def test_dict_inputs_and_outputs_keep_their_structure():
+    inputs = {"a": keras.Input((4,), name="a"), "b": keras.Input((3,), name="b")}
+    hidden = layers.Concatenate(name="join")(
+        [layers.Dense(6, name="left")(inputs["a"]), layers.Dense(5, name="right")(inputs["b"])]
+    )
+    outputs = {"x": layers.Dense(2, name="x")(hidden), "y": layers.Dense(1, name="y")(hidden)}
+    model = keras.Model(inputs, outputs)
+    small = invariants.assert_extraction(model, {"left": np.arange(6) < 3})
+    result = small({"a": np.ones((2, 4)), "b": np.ones((2, 3))})
+    assert set(result) == {"x", "y"}
+
+
+def test_user_model_is_left_as_it_was(rng):
+    model = _nested()
+    before = [array.copy() for array in model.get_weights()]
+    names = [variable.path for variable in model.weights]
+    kc.Surgeon(model).extract({"conv": np.array([True, False, True, False])})
+    assert names == [variable.path for variable in model.weights]
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

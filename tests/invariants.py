@@ -1,0 +1,57 @@
+"""The invariants, each one body that every test of it calls."""
+
+import keras
+import numpy as np
+
+import keras_cascade as kc
+
+
+def random_masks(graph, rng, share=0.5):
+    """Keeps about `share` of every prunable group, at least one channel."""
+    masks = {}
+    for group in graph.prunable_groups:
+        masks[group.name] = rng.random(group.size) < share
+        masks[group.name][rng.integers(group.size)] = True
+    return masks
+
+
+def outputs_of(model, examples=3, seed=1):
+    """The outputs of a model on a random batch, flat, as NumPy arrays."""
+    random = np.random.default_rng(seed)
+    batch = []
+    for tensor in model.inputs:
+        shape = [examples] + [size or 16 for size in tensor.shape[1:]]
+        batch.append(random.standard_normal(shape).astype("float32"))
+    outputs = model(keras.tree.pack_sequence_as(model.input, batch), training=False)
+    return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(outputs)]
+
+
+def assert_same_outputs(expected, got, tolerance=1e-5):
+    """Invariant 1: max |difference| <= tolerance * max(1, max |y|)."""
+    for one, other in zip(expected, got, strict=True):
+        limit = tolerance * max(1.0, float(np.abs(one).max()))
+        assert np.abs(one - other).max() <= limit
+
+
+def assert_extraction(model, masks):
+    """Invariants 1 and 3: the extracted model equals the masked one, at the predicted cost."""
+    graph = kc.ChannelGraph(model)
+    small = kc.Surgeon(model).extract(masks, verify=False)
+    masked = outputs_of(kc.masked_view(model, masks))
+    assert_same_outputs(masked, outputs_of(small))
+    whole = outputs_of(model)
+    removed = [name for name, mask in masks.items() if not np.all(mask)]
+    if any(graph[name].consumers for name in removed):
+        # Masks that change nothing would let a wrong cut pass.
+        assert max(np.abs(a - b).max() for a, b in zip(masked, whole, strict=True)) > 1e-4
+    assert small.count_params() == graph.params(masks)
+    assert kc.ChannelGraph(small).macs() == graph.macs(masks)
+    assert small.output_names == model.output_names
+    assert _input_names(small) == _input_names(model)
+    assert {type(layer).__module__.split(".")[0] for layer in small.layers} == {"keras"}
+    assert not small.compiled
+    return small
+
+
+def _input_names(model):
+    return [layer.name for layer in model.layers if isinstance(layer, keras.layers.InputLayer)]

@@ -1,0 +1,54 @@
+"""Small networks for tests."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_cascade.models import build_model
+
+ARCHITECTURES = {
+    "vgg16": ((32, 32, 3), 0.125),
+    "resnet20": ((16, 16, 3), 0.5),
+    "resnet50": ((16, 16, 3), 0.125),
+    "MobileNetV2": ((32, 32, 3), 0.35),
+    "DenseNet121": ((32, 32, 3), 1.0),
+}
+
+
+def build(name, classes=5):
+    """An architecture with logits out, and weights in which no part is neutral."""
+    input_shape, width = ARCHITECTURES[name]
+    return unsettled(build_model(name, input_shape, classes, width=width, seed=3))
+
+
+def unsettled(model, seed=5):
+    """Moves biases and normalisation off their neutral initial values: they hide errors."""
+    random = np.random.default_rng(seed)
+    for variable in model.weights:
+        if len(variable.shape) == 1 and variable.dtype == "float32":
+            value = np.asarray(variable.numpy()) + random.uniform(0.05, 0.3, variable.shape)
+            variable.assign(value)
+    return model
+
+
+def small_convnet(regularizer=None, normalised=True, classes=4, activation=None):
+    """8x8x2 images; a plain convolution, a residual block, a dense head."""
+    inputs = keras.Input((8, 8, 2), name="image")
+    x = layers.Conv2D(6, 3, padding="same", name="stem", kernel_regularizer=regularizer)(inputs)
+    if normalised:
+        x = layers.BatchNormalization(name="stem_bn", momentum=0.5)(x)
+    x = layers.Activation("tanh", name="stem_act")(x)
+    y = layers.Conv2D(8, 3, padding="same", name="inner", activation="tanh")(x)
+    y = layers.Conv2D(6, 3, padding="same", name="outer")(y)
+    x = layers.Add(name="add")([x, y])
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(10, name="hidden", activation="tanh")(x)
+    outputs = layers.Dense(classes, name="logits", activation=activation)(x)
+    return unsettled(keras.Model(inputs, outputs, name="small"))
+
+
+def examples_for(model, count, classes=4, seed=11):
+    """Random images and labels for a model: a pair of arrays."""
+    random = np.random.default_rng(seed)
+    images = random.standard_normal((count, *model.input_shape[1:])).astype("float32")
+    return images, random.integers(0, classes, count).astype("int32")

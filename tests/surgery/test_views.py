@@ -1,0 +1,47 @@
+"""Masked views share the weights of the model they look at."""
+
+import invariants
+import keras
+import networks
+import numpy as np
+
+import keras_cascade as kc
+from keras_cascade.surgery.views import ChannelMask
+
+
+def test_view_shares_every_weight(architecture, rng):
+    graph = kc.ChannelGraph(architecture)
+    view = kc.masked_view(architecture, invariants.random_masks(graph, rng))
+    own = {id(variable) for variable in architecture.weights}
+    assert {id(variable) for variable in view.weights} == own
+
+
+def test_view_follows_its_original():
+    model = networks.small_convnet()
+    masks = {"stem": np.arange(6) < 3, "hidden": np.arange(10) % 2 == 0}
+    view = kc.masked_view(model, masks)
+    model.get_layer("outer").kernel.assign(model.get_layer("outer").kernel * 2.0)
+    small = kc.Surgeon(model).extract(masks)
+    invariants.assert_same_outputs(invariants.outputs_of(view), invariants.outputs_of(small))
+
+
+def test_empty_masks_are_the_model_itself(architecture):
+    view = kc.masked_view(architecture, {})
+    for one, other in zip(
+        invariants.outputs_of(architecture), invariants.outputs_of(view), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_lies_between_maker_and_reader_does_not_matter():
+    # A removed channel that passes a BatchNormalization with beta != 0 is a constant, not zero.
+    model = networks.small_convnet()
+    assert np.abs(model.get_layer("stem_bn").beta.numpy()).min() > 0.01
+    invariants.assert_extraction(model, {"stem": np.arange(6) < 2})
+
+
+def test_channel_mask_round_trip():
+    layer = ChannelMask([1, 0, 1], axis=2)
+    copy = ChannelMask.from_config(layer.get_config())
+    ones = keras.ops.ones((1, 2, 3))
+    np.testing.assert_array_equal(copy(ones)[0, 0], [1.0, 0.0, 1.0])
