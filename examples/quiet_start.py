@@ -1,9 +1,10 @@
 """Imports TensorFlow without its start-up chatter; import this before anything else.
 
-TensorFlow writes some lines to the standard error before it reads its own log level. They are
-held back while it is imported, and everything but those known lines is passed on.
+Some C++ parts write to the standard error before, or without, reading any log level. Their known
+lines are held back; everything else is passed on.
 """
 
+import contextlib
 import os
 import re
 import sys
@@ -11,19 +12,19 @@ import tempfile
 
 _CHATTER = re.compile(
     r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|"
-    r"To enable the following instructions)"
+    r"To enable the following instructions|INFO: Created TensorFlow Lite)"
 )
 
 
-def import_tensorflow():
-    """Imports TensorFlow; what it says beyond the usual chatter still reaches stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+@contextlib.contextmanager
+def quiet_stderr():
+    """Holds back known chatter on the standard error, whoever in this process writes it."""
     sys.stderr.flush()
     shown = os.dup(2)
     with tempfile.TemporaryFile(mode="w+") as held:
         os.dup2(held.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         finally:
             sys.stderr.flush()
             os.dup2(shown, 2)
@@ -32,4 +33,7 @@ def import_tensorflow():
             sys.stderr.writelines(line for line in held if not _CHATTER.match(line))
 
 
-import_tensorflow()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with quiet_stderr():
+    import tensorflow as tf
+tf.get_logger().setLevel("ERROR")

@@ -9,7 +9,7 @@ images. Example:
         --output_dir=runs/digits
 """
 
-import quiet_start  # isort: skip  # noqa: F401
+from quiet_start import quiet_stderr  # isort: skip
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ import sys
 import time
 
 import keras
-from absl import app, flags
+from absl import app, flags, logging
 
 import keras_cascade as kc
 from keras_cascade import data, models, recipe, report
@@ -216,7 +216,8 @@ def _table(rows):
 def _write(output_dir, rows, student, images, history, seconds):
     paths = write_artefacts(student, output_dir)
     examples = next(iter(images.test))[0][:32]
-    differences = largest_differences(student, paths, examples)
+    with quiet_stderr():
+        differences = largest_differences(student, paths, examples)
     print("\nReloaded, largest difference of any output to the student:")
     for kind, difference in differences.items():
         print(f"  {paths[kind]}: {difference:.2e}")
@@ -242,12 +243,15 @@ def run():
     """Runs `main`; what a person can put right is one line and exit code 2."""
 
     def guarded(argv):
+        if FLAGS.verbosity < 1:
+            logging.set_verbosity(logging.ERROR)
         try:
             main(argv)
         except (ValueError, TypeError, ImportError, OSError, kc.NonFiniteLossError) as error:
             if FLAGS.verbosity >= 1:
                 raise
-            sys.exit(f"train_cascade: {error}")
+            print(f"train_cascade: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
 
     app.run(guarded)
 

@@ -39,6 +39,8 @@ class FiniteLossGuard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._steps = 0
         self._good = self._on_trial = None
+        if not self.model.optimizer.built:  # its state is part of what is kept
+            self.model.optimizer.build(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -54,7 +56,7 @@ class FiniteLossGuard(keras.callbacks.Callback):
             self._snapshot()
 
     def _variables(self):
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self.model.weights, *self.model.optimizer.variables]
 
     def _snapshot(self):
         if self._good is None or self._on_trial is None or self._on_trial[0] != self._steps:

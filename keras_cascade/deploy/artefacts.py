@@ -92,7 +92,8 @@ def _run_keras(path, examples):
 def _run_saved_model(path, examples):
     import tensorflow as tf
 
-    return tf.saved_model.load(str(path)).serve(examples).numpy()
+    loaded = tf.saved_model.load(str(path))  # its function does not keep its variables alive
+    return loaded.serve(examples).numpy()
 
 
 def _run_tflite(path, examples):

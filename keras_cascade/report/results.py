@@ -7,6 +7,8 @@ import pathlib
 import platform
 import tempfile
 
+import keras
+
 from keras_cascade.version import __version__
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "tensorflow-datasets", "ai-edge-litert")
@@ -58,4 +60,6 @@ def versions():
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
-    return {**found, "platform": platform.platform(), "cpus": os.cpu_count()}
+    backend = keras.backend.backend()
+    machine = {"platform": platform.platform(), "cpus": os.cpu_count()}
+    return {**found, "backend": backend, **machine}

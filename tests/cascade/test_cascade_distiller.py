@@ -1,0 +1,207 @@
+"""CascadeDistiller as its users see it: fit, logs, extraction, seeds, and clear errors."""
+
+import invariants
+import keras
+import networks
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_cascade as kc
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def fit(model, epochs=3, levels=(0.3, 0.6), eager=False, classes=4, **arguments):
+    """A cascade fitted on random images, with its history and data."""
+    keras.utils.set_random_seed(5)
+    cascade = kc.CascadeDistiller(model, levels, min_channels=1, momentum=0.5, **arguments)
+    cascade.compile(
+        keras.optimizers.SGD(0.02, momentum=0.9),
+        LOSS,
+        metrics=["accuracy"],
+        run_eagerly=eager,
+        jit_compile=False,
+    )
+    x, y = networks.examples_for(model, 16, classes)
+    history = cascade.fit(
+        x,
+        y,
+        batch_size=8,
+        epochs=epochs,
+        validation_data=(x, y),
+        verbose=0,
+        callbacks=[kc.CascadeCallback(end=0.7, frequency=1)],
+    )
+    return cascade, history.history, (x, y)
+
+
+def test_invariants_of_a_trained_cascade(architecture):
+    """Invariants 1, 2, 3, 5 and 7 on every architecture, with masks by saliency."""
+    model = architecture
+    initial = model.get_weights()
+    levels = (0.3, 0.6) if len(model.layers) < 300 else (0.6,)  # DenseNet121 takes long
+    cascade, logs, (x, y) = fit(model, epochs=2, levels=levels, eager=True, classes=5)
+    # 1 and 3: the student and its assistant equal their extractions, at the predicted cost.
+    for name in cascade.level_names[1:]:
+        small = cascade.extract(name, verify=False)
+        masked = cascade._members[name](x, training=False)
+        invariants.assert_same_outputs([masked.numpy()], [small(x, training=False).numpy()])
+        assert not all(mask.all() for mask in cascade.masks(name).values())
+        assert small.count_params() == cascade.graph.params(cascade.masks(name))
+        assert kc.profile(small).macs == cascade.graph.macs(cascade.masks(name))
+    # 2: the student's metric that fit printed is the extracted student's.
+    small.compile(loss=LOSS, metrics=["accuracy"], run_eagerly=True)
+    alone = small.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs["val_accuracy"][-1] == pytest.approx(alone["accuracy"], abs=1e-6)
+    # 7: the student's loss is made of its own labels' loss and its divergence.
+    expected = 0.5 * alone["loss"] + 0.5 * logs["val_student_kl"][-1]
+    assert logs["val_student_loss"][-1] == pytest.approx(expected, rel=1e-4)
+    # 5: the same seed gives the same result, to the bit.
+    trained, masks = model.get_weights(), cascade.masks()
+    model.set_weights(initial)
+    again, logs_again, _ = fit(model, epochs=2, levels=levels, eager=True, classes=5)
+    assert logs == logs_again
+    for one, other in zip(trained, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name, mask in again.masks().items():
+        np.testing.assert_array_equal(mask, masks[name])
+
+
+def test_logs_name_every_level():
+    cascade, logs, _ = fit(networks.small_convnet(), levels=(0.2, 0.4, 0.6))
+    assert cascade.level_names == ["teacher", "ta1", "ta2", "student"]
+    expected = {"loss", "accuracy", "val_loss", "val_accuracy"}
+    for name in ("teacher", "ta1", "ta2"):
+        expected |= {f"{name}_accuracy", f"val_{name}_accuracy"}
+    for name in cascade.level_names:
+        expected |= {f"{name}_loss", f"val_{name}_loss", f"{name}_macs"}
+    for name in cascade.level_names[1:]:
+        expected |= {f"{name}_kl", f"val_{name}_kl", f"{name}_flips"}
+    assert set(logs) == expected
+    assert logs["student_macs"][-1] == pytest.approx(0.4, abs=0.05)
+    assert logs["teacher_macs"] == [1.0] * 3
+
+
+@pytest.mark.parametrize("levels", [(0.5,), (0.1, 0.2, 0.3, 0.4, 0.5)])
+def test_any_number_of_levels(levels):
+    cascade, logs, (x, _) = fit(networks.small_convnet(), levels=levels)
+    assert len(cascade.level_names) == len(levels) + 1
+    student = cascade.extract()
+    invariants.assert_same_outputs([cascade.predict(x, verbose=0)], [student.predict(x, verbose=0)])
+
+
+@pytest.mark.parametrize("budget", ["macs", "params", "channels"])
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_levels_meet_their_budget(budget, scope):
+    model = networks.build("vgg16", classes=4)
+    cascade = kc.CascadeDistiller(model, (0.4, 0.7), budget=budget, scope=scope, min_channels=1)
+    cascade._gates[0].saliency.assign(np.random.default_rng(0).random(cascade.graph.num_units))
+    cascade.update_masks()
+    for name, left in cascade.remaining().items():
+        target = {"teacher": 0.0, "ta1": 0.4, "student": 0.7}[name]
+        assert 1 - left == pytest.approx(target, abs=0.01) or name in cascade.misses()
+
+
+def test_own_normalisation_a_level():
+    cascade, _, (x, _) = fit(networks.small_convnet())
+    means = [cascade.extract(k).get_layer("stem_bn").moving_mean.numpy() for k in (0, 1)]
+    kept = cascade.masks(1)["stem"]
+    assert np.abs(means[0][kept] - means[1]).max() >= 0.0
+    originals = {id(v) for v in cascade._base.weights}
+    student_only = [v for v in cascade._members["student"].weights if id(v) not in originals]
+    assert {v.path.split("/")[-1] for v in student_only} == {
+        "gamma",
+        "beta",
+        "moving_mean",
+        "moving_variance",
+        "mask",
+        "probe",
+        "saliency",
+    }
+
+
+def test_binary_and_probability_outputs():
+    for activation, classes, loss, labels in (
+        ("sigmoid", 1, "binary_crossentropy", 2),
+        ("softmax", 4, "sparse_categorical_crossentropy", 4),
+    ):
+        model = networks.small_convnet(classes=classes, activation=activation)
+        cascade = kc.CascadeDistiller(model, (0.5,), min_channels=1)
+        cascade.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+        x, y = networks.examples_for(model, 16, labels)
+        callback = kc.CascadeCallback(frequency=1)
+        logs = cascade.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[callback]).history
+        assert logs["student_kl"][-1] > 0.0
+
+
+def test_extracting_before_pruning_warns():
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    with pytest.warns(UserWarning, match="no channel removed.*CascadeCallback"):
+        cascade.extract()
+
+
+def test_levels_by_name_and_number():
+    cascade, _, _ = fit(networks.small_convnet())
+    for name, number in (("teacher", 0), ("ta1", 1), ("student", -1)):
+        assert cascade.extract(name).count_params() == cascade.extract(number).count_params()
+    for bad in (3, "ta2", 1.0):
+        with pytest.raises(ValueError, match="No level"):
+            cascade.extract(bad)
+    with pytest.raises(ValueError, match="never|nothing of it"):
+        cascade.set_masks(0, {})
+    table = cascade.levels_summary()
+    assert all(name in table for name in ("teacher", "ta1", "student", "params", "MACs"))
+
+
+def test_save_and_load(tmp_path):
+    cascade, _, (x, y) = fit(networks.small_convnet())
+    cascade.save(tmp_path / "cascade.keras")
+    loaded = keras.models.load_model(tmp_path / "cascade.keras")
+    np.testing.assert_array_equal(cascade.predict(x, verbose=0), loaded.predict(x, verbose=0))
+    for name, mask in cascade.masks().items():
+        np.testing.assert_array_equal(mask, loaded.masks()[name])
+    assert cascade.evaluate(x, y, verbose=0) == loaded.evaluate(x, y, verbose=0)
+
+
+def test_bad_arguments():
+    model = networks.small_convnet()
+    for levels in ((), (0.5, 0.5), (0.6, 0.4), (0.0, 0.5), (0.5, 1.0)):
+        with pytest.raises(ValueError, match="strictly increasing"):
+            kc.CascadeDistiller(model, levels)
+    for arguments, message in (
+        ({"budget": "flops"}, "Unknown budget 'flops'"),
+        ({"guidance": "parent"}, "Unknown guidance 'parent'"),
+        ({"scope": "net"}, "Unknown scope 'net'"),
+        ({"alpha": 1.0}, r"alpha must lie in \[0, 1\)"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"momentum": 1.0}, "momentum must lie"),
+        ({"round_to": 16}, "level: 20.0% .* at most 0.0%"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kc.CascadeDistiller(model, (0.2,), **arguments)
+
+
+def test_bad_models():
+    inputs = keras.Input((4,))
+    dense = layers.Dense(6, name="hidden")(inputs)
+    two_outputs = keras.Model(inputs, [layers.Dense(2)(dense), layers.Dense(2)(dense)])
+    with pytest.raises(ValueError, match="has 2 outputs"):
+        kc.CascadeDistiller(two_outputs, (0.5,), min_channels=1)
+    with pytest.raises(ValueError, match="can be pruned"):
+        kc.CascadeDistiller(keras.Model(inputs, layers.Dense(2)(inputs)), (0.5,))
+    with pytest.raises(ValueError, match="not built"):
+        kc.CascadeDistiller(keras.Sequential([layers.Dense(2)]), (0.5,))
+
+
+def test_bad_compile():
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    with pytest.raises(ValueError, match="No KL divergence is defined for loss='mse'"):
+        cascade.compile("sgd", "mse")
+    for optimizer, message in (
+        (keras.optimizers.SGD(gradient_accumulation_steps=2), "gradient accumulation"),
+        (keras.optimizers.SGD(use_ema=True), "use_ema"),
+        (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "loss-scaling"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cascade.compile(optimizer, LOSS)

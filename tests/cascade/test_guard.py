@@ -1,0 +1,91 @@
+"""A run that diverges, or has wrong labels, stops, says where, and loses nothing."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+
+import keras_cascade as kc
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _cascade():
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    cascade.compile(keras.optimizers.Adam(0.01), LOSS, metrics=["accuracy"], jit_compile=False)
+    return cascade
+
+
+class _AfterEpoch(keras.callbacks.Callback):
+    """Keeps the weights as they are when each epoch begins."""
+
+    def on_train_begin(self, logs=None):
+        self.weights = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.weights.append([v.numpy().copy() for v in self.model.weights])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_images_stop_training_with_good_weights(bad):
+    cascade, recorder = _cascade(), _AfterEpoch()
+    x, y = networks.examples_for(cascade._base, 32)
+    x_bad = x.copy()
+    x_bad[20] = bad
+
+    def batches():
+        for epoch in range(2):
+            images = x_bad if epoch else x
+            for start in range(0, 32, 8):
+                yield images[start : start + 8], y[start : start + 8]
+
+    with pytest.raises(kc.NonFiniteLossError, match=r"at step 7 \(epoch 2, batch 3\).*after step"):
+        cascade.fit(
+            batches(),
+            steps_per_epoch=4,
+            epochs=2,
+            verbose=0,
+            callbacks=[recorder, kc.CascadeCallback(begin=0, end=6)],
+        )
+    for kept, now in zip(recorder.weights[1], cascade.weights, strict=True):
+        np.testing.assert_array_equal(kept, now.numpy())
+    # The state is whole: training goes on.
+    logs = cascade.fit(x, y, batch_size=8, verbose=0).history
+    assert np.isfinite(logs["loss"][0])
+
+
+def test_guard_on_a_plain_model():
+    model = networks.small_convnet()
+    model.compile("sgd", LOSS, jit_compile=False)
+    x, y = networks.examples_for(model, 32)
+    x[-1] = np.nan
+    with pytest.raises(kc.NonFiniteLossError, match="nan at step 4.*Lower the learning rate"):
+        model.fit(
+            x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[kc.FiniteLossGuard(every=1)]
+        )
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+    with pytest.raises(ValueError, match="at least 1 step"):
+        kc.FiniteLossGuard(every=0)
+
+
+@pytest.mark.parametrize("label", [4, -1])
+def test_labels_outside_the_classes(label):
+    cascade = _cascade()
+    x, y = networks.examples_for(cascade._base, 16)
+    y[9] = label
+    before = [v.numpy().copy() for v in cascade.weights]
+    with pytest.raises(ValueError, match=r"labels outside the classes 0\.\.3 at step 2"):
+        cascade.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for old, new in zip(before, cascade.weights, strict=True):
+        if not new.path.endswith("labels_outside"):
+            np.testing.assert_array_equal(old, new.numpy())
+
+
+def test_ignored_label_is_not_outside():
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    cascade.compile("sgd", loss, jit_compile=False)
+    x, y = networks.examples_for(cascade._base, 16)
+    y[3] = -1
+    assert np.isfinite(cascade.fit(x, y, batch_size=8, verbose=0).history["loss"][0])
+    assert cascade.labels_outside() == 0

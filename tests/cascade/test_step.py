@@ -1,0 +1,174 @@
+"""One step of a cascade: losses equal NumPy, saliency equals finite differences."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+
+import keras_cascade as kc
+
+LEVELS = (0.2, 0.4, 0.6)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _log_softmax(z):
+    z = z - z.max(-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+def _cascade(rng, model=None, learning_rate=0.0, mask=True, **arguments):
+    model = model or networks.small_convnet(normalised=False)
+    cascade = kc.CascadeDistiller(model, LEVELS, min_channels=1, momentum=0.0, **arguments)
+    cascade.compile(keras.optimizers.SGD(learning_rate), LOSS, jit_compile=False)
+    if mask:
+        for level, share in enumerate((0.9, 0.7, 0.5), 1):
+            masks = {g.name: rng.random(g.size) < share for g in cascade.graph.prunable_groups}
+            for chosen in masks.values():
+                chosen[0] = True
+            cascade.set_masks(level, masks)
+    return cascade
+
+
+def _numpy_losses(outputs, y, guides, alpha, temperature, weight):
+    """Per level (loss, kl): written out from DESIGN's formula."""
+    losses = []
+    for k, z in enumerate(outputs):
+        labels = (weight * -_log_softmax(z)[np.arange(len(y)), y]).sum() / len(y)
+        if not guides[k]:
+            losses.append((labels, None))
+            continue
+        q = _log_softmax(z / temperature)
+        divergences = []
+        for j in guides[k]:
+            p = _log_softmax(outputs[j] / temperature)
+            each = temperature**2 * (np.exp(p) * (p - q)).sum(-1)
+            divergences.append((weight * each).sum() / len(y))
+        kl = np.mean(divergences)
+        losses.append(((1 - alpha) * labels + alpha * kl, kl))
+    return losses
+
+
+@pytest.mark.parametrize(
+    ("guidance", "guides"),
+    [
+        ("cascade", [[], [0], [1], [2]]),
+        ("dense", [[], [0], [0, 1], [0, 1, 2]]),
+        ("teacher", [[], [0], [0], [0]]),
+    ],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_equal_numpy(rng, guidance, guides, weighted):
+    model = networks.small_convnet(keras.regularizers.L2(0.1), normalised=False)
+    cascade = _cascade(rng, model, guidance=guidance, alpha=0.3, temperature=2.5)
+    x, y = networks.examples_for(model, 12)
+    weight = rng.random(12).astype("float32") if weighted else np.ones(12, "float32")
+    outputs = [cascade.extract(k).predict(x, verbose=0).astype("float64") for k in range(4)]
+    expected = _numpy_losses(outputs, y, guides, 0.3, 2.5, weight)
+    logs = cascade.fit(x, y, sample_weight=weight, batch_size=12, verbose=0).history
+    for name, (loss, kl) in zip(cascade.level_names, expected, strict=True):
+        assert logs[f"{name}_loss"][0] == pytest.approx(loss, rel=1e-4)
+        if kl is not None:
+            assert logs[f"{name}_kl"][0] == pytest.approx(kl, rel=1e-4)
+    regularisation = 0.1 * (model.get_layer("stem").kernel.numpy() ** 2).sum()
+    total = sum(loss for loss, _ in expected) + regularisation
+    assert logs["loss"][0] == pytest.approx(total, rel=1e-4)
+    assert regularisation > 0.01 * total
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_saliency_is_the_loss_gradient_of_each_gate(rng, level):
+    """Central differences of L_k alone in each gate of level k, kept or removed."""
+    cascade = _cascade(rng)
+    x, y = networks.examples_for(networks.small_convnet(), 8)
+    cascade.fit(x, y, batch_size=8, verbose=0)
+    gates, name = cascade._gates[level - 1], cascade.level_names[level]
+    saliency, mask = gates.current_saliency(), gates.mask.numpy()
+    step, measured = 1e-2, np.zeros(len(mask))
+    units = np.concatenate(
+        [np.arange(g.size) + g.first_unit for g in cascade.graph.prunable_groups]
+    )
+    for unit in units:
+        ends = []
+        for sign in (1, -1):
+            moved = mask.copy()
+            moved[unit] += sign * step
+            gates.mask.assign(moved)
+            ends.append(cascade.evaluate(x, y, verbose=0, return_dict=True)[f"{name}_loss"])
+        measured[unit] = (ends[0] - ends[1]) / (2 * step)
+    largest = np.abs(measured).max()
+    assert largest > 1e-3
+    np.testing.assert_allclose(
+        np.sqrt(saliency[units]), np.abs(measured[units]), rtol=1e-2, atol=1e-2 * largest
+    )
+
+
+def test_saliency_is_a_moving_average_of_squares(rng):
+    model = networks.small_convnet(normalised=False)
+    cascade = kc.CascadeDistiller(model, LEVELS, min_channels=1, momentum=0.9)
+    cascade.compile(keras.optimizers.SGD(0.0), LOSS, jit_compile=False)
+    x, y = networks.examples_for(model, 8)
+    cascade.fit(x, y, batch_size=8, epochs=1, verbose=0)
+    once = cascade._gates[2].current_saliency()
+    cascade.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    np.testing.assert_allclose(
+        cascade._gates[2].current_saliency(), once * (1 + 0.9 + 0.81), rtol=1e-4
+    )
+
+
+def test_examples_of_weight_zero_change_nothing(rng):
+    x, y = networks.examples_for(networks.small_convnet(normalised=False), 12)
+    weight = np.where(np.arange(12) < 8, 1.0, 0.0).astype("float32")
+    results = []
+    for other in (0.0, 5.0):
+        keras.utils.set_random_seed(1)
+        x_now = np.where(weight[:, None, None, None] > 0, x, x * 0 + other)
+        cascade = _cascade(np.random.default_rng(2), learning_rate=0.1)
+        logs = cascade.fit(
+            x_now, y, sample_weight=weight, batch_size=12, epochs=3, verbose=0
+        ).history
+        weights = [v.numpy() for v in cascade.weights]
+        results.append((logs, weights))
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_class_weight_is_sample_weight(rng):
+    x, y = networks.examples_for(networks.small_convnet(), 12)
+    of_class = {0: 1.0, 1: 0.5, 2: 2.0, 3: 0.0}
+    logs = []
+    for arguments in (
+        {"class_weight": of_class},
+        {"sample_weight": np.array([of_class[label] for label in y], "float32")},
+    ):
+        keras.utils.set_random_seed(1)
+        cascade = _cascade(np.random.default_rng(2))
+        logs.append(cascade.fit(x, y, batch_size=12, verbose=0, **arguments).history)
+    for name in logs[0]:
+        np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-6)
+
+
+def test_gates_are_not_decayed_or_clipped(rng):
+    model = networks.small_convnet(normalised=False)
+    x, y = networks.examples_for(model, 8)
+    probes = []
+    for arguments in ({}, {"weight_decay": 0.5, "global_clipnorm": 1e-4}):
+        cascade = kc.CascadeDistiller(model, (0.5,), min_channels=1, momentum=0.0)
+        cascade.compile(keras.optimizers.SGD(0.0, **arguments), LOSS, jit_compile=False)
+        cascade.fit(x, y, batch_size=8, verbose=0)
+        probes.append(cascade._gates[0].probe.numpy())
+    assert np.abs(probes[0]).max() > 1e-4
+    np.testing.assert_allclose(probes[0], probes[1], rtol=1e-5)
+
+
+def test_another_distillation_object_stands_in(rng):
+    class SquaredDifference:
+        def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
+            return keras.ops.mean(keras.ops.square(teacher_outputs - student_outputs))
+
+    cascade = _cascade(rng, distillation=SquaredDifference())
+    x, y = networks.examples_for(cascade._base, 8)
+    outputs = [cascade.extract(k).predict(x, verbose=0) for k in range(4)]
+    logs = cascade.fit(x, y, batch_size=8, verbose=0).history
+    expected = np.mean((outputs[2] - outputs[3]) ** 2)
+    assert logs["student_kl"][0] == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,86 @@
+"""The script as its user runs it: help, a small run to the end, and user errors in one line."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def _run(*flags):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "train_cascade.py"), *flags],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def test_a_small_run(tmp_path):
+    pytest.importorskip("sklearn", reason="digits come with scikit-learn")
+    result = _run(
+        "--dataset=digits",
+        "--model=resnet20",
+        "--width=0.25",
+        "--max_train_examples=256",
+        "--teacher_epochs=1",
+        "--epochs=2",
+        "--recover_epochs=1",
+        "--levels=0.3,0.6",
+        "--batch_size=64",
+        "--min_channels=1",
+        "--seed=3",
+        f"--output_dir={tmp_path}",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {
+        "results.json",
+        "accuracy_macs.png",
+        "student.keras",
+        "student.tflite",
+        "student_saved_model",
+    }
+    results = json.loads((tmp_path / "results.json").read_text())
+    rows = {row["name"]: row for row in results["rows"]}
+    assert list(rows) == ["original", "teacher", "ta1", "student", "l1_finetuned"]
+    assert rows["student"]["macs"] == pytest.approx(0.4 * rows["teacher"]["macs"], rel=0.03)
+    assert rows["student"]["seed"] == 3
+    assert results["configuration"]["levels"] == ["0.3", "0.6"]
+    assert max(results["differences"].values()) < 1e-4
+    assert "teacher, epoch 1/1" in result.stdout and "recovery, epoch 1/1" in result.stdout
+    assert f"{rows['student']['accuracy']:.2%}" in result.stdout
+
+
+def test_help_is_readable():
+    result = _run("--help")
+    assert "Trains a teacher-assistants-student cascade" in result.stdout
+    for flag in ("model", "dataset", "teacher_epochs", "recover_epochs", "levels", "round_to"):
+        assert f"--{flag}:" in result.stdout or f"--[no]{flag}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model=resnet21"], "Unknown model 'resnet21'. Did you mean"),
+        (["--levels=0.5,0.3"], "strictly increasing"),
+        (["--levels=half"], "--levels must be numbers"),
+        (["--levels=0.5,0.999"], "cannot be removed"),
+        (["--optimizer=sdg"], "sdg"),
+        (["--teacher=nowhere.keras"], "no such file"),
+        (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
+        (["left", "over"], "Unexpected argument 'left'"),
+    ],
+)
+def test_user_errors_are_one_line(flags, message, tmp_path):
+    arguments = [f"--output_dir={tmp_path}"] if "--output_dir" not in flags[0] else []
+    result = _run("--max_train_examples=64", "--epochs=1", *arguments, *flags)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr and len(result.stderr.splitlines()) == 1

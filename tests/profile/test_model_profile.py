@@ -1,0 +1,74 @@
+"""Sizes against Keras' own count, NumPy, and TensorFlow's profiler."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2_as_graph,
+)
+
+import keras_cascade as kc
+
+KERNEL_OPS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+
+
+def _macs_by_tensorflow(model):
+    """Half the floating point operations of all kernels, as TensorFlow's profiler counts them."""
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
+    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
+    _, frozen = convert_variables_to_constants_v2_as_graph(function)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.graph_util.import_graph_def(frozen, name="")
+        options = (
+            tf.compat.v1.profiler.ProfileOptionBuilder(
+                tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+            )
+            .with_empty_output()
+            .build()
+        )
+        root = tf.compat.v1.profiler.profile(graph, cmd="op", options=options)
+    flops, nodes = 0, list(root.children)
+    while nodes:
+        node = nodes.pop()
+        nodes.extend(node.children)
+        if node.name in KERNEL_OPS:
+            flops += node.total_float_ops - sum(child.total_float_ops for child in node.children)
+    return flops / 2
+
+
+@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "MobileNetV2"])
+def test_macs_agree_with_tensorflows_profiler(name):
+    model = getattr(keras.applications, name)(weights=None)
+    assert kc.profile(model).macs == _macs_by_tensorflow(model)
+
+
+def test_counts_by_hand():
+    model = networks.small_convnet()
+    model.get_layer("stem_bn").trainable = False
+    kernel = model.get_layer("inner").kernel
+    zeroed = kernel.numpy()
+    zeroed[..., :3] = 0.0
+    kernel.assign(zeroed)
+    sizes = kc.profile(model)
+    assert sizes.params == model.count_params()
+    assert sizes.trainable_params == model.count_params() - 4 * 6
+    assert sizes.nonzero_params == sum(np.count_nonzero(w) for w in model.get_weights())
+    assert sizes.params - sizes.nonzero_params == 9 * 6 * 3
+    assert sizes.bytes == 4 * model.count_params()
+    assert sizes.uncounted_layers == ()
+
+
+def test_what_is_not_counted_is_named():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2DTranspose(4, 3, name="up")(inputs)
+    sizes = kc.profile(keras.Model(inputs, x))
+    assert sizes.uncounted_layers == ("up",)
+
+
+def test_open_input_size_has_no_macs():
+    inputs = keras.Input((None, None, 3))
+    sizes = kc.profile(keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)))
+    assert sizes.macs is None and sizes.params == 112

@@ -1,0 +1,58 @@
+"""The recipe's stages fit together, and its settings make what they say."""
+
+import types
+
+import keras
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_cascade import recipe
+
+
+@pytest.fixture
+def images():
+    model = networks.small_convnet()
+    x, y = networks.examples_for(model, 32)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    return types.SimpleNamespace(train=batches, test=batches, steps_per_epoch=4)
+
+
+def test_stages_in_turn(images):
+    settings = recipe.Settings(
+        teacher_epochs=1, epochs=2, recover_epochs=1, levels=(0.3, 0.6), min_channels=1
+    )
+    teacher = networks.small_convnet()
+    recipe.train_teacher(teacher, images, settings)
+    original = recipe.copy_of(teacher)
+    cascade, history = recipe.train_cascade(teacher, images, settings)
+    student = cascade.extract()
+    recipe.recover(student, original, images, settings, settings.recover_epochs)
+    yardstick = recipe.one_shot_l1(original, images, settings)
+    rows = [recipe.evaluate(n, m, images, 3) for n, m in (("student", student), ("l1", yardstick))]
+    assert not student.compiled
+    assert rows[0]["macs"] == pytest.approx(rows[1]["macs"], rel=0.15)
+    assert set(rows[0]) == {"name", "accuracy", "params", "macs", "bytes", "seed"}
+    assert len(history.history["student_flips"]) == 2
+
+
+def test_copy_shares_nothing():
+    model = networks.small_convnet()
+    copy = recipe.copy_of(model)
+    copy.get_layer("logits").bias.assign(np.zeros(4))
+    assert model.get_layer("logits").bias.numpy().any()
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_optimizer_follows_a_cosine(name):
+    optimizer = recipe.Settings(optimizer=name).make_optimizer(0.5, steps=10)
+    assert float(optimizer.learning_rate) == pytest.approx(0.5)
+    optimizer.iterations.assign(10)
+    assert float(optimizer.learning_rate) == pytest.approx(0.0, abs=1e-7)
+    assert isinstance(optimizer, keras.optimizers.Optimizer)
+
+
+def test_unknown_optimizer():
+    with pytest.raises(ValueError, match="(?i)could not interpret optimizer|unknown"):
+        recipe.Settings(optimizer="sdg").make_optimizer(0.1, steps=1)

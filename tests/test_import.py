@@ -1,0 +1,68 @@
+"""Importing the package brings Keras and NumPy, never TensorFlow; the core runs without it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def _run(code, backend):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT / "tests")}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_import_does_not_import_tensorflow(backend):
+    pytest.importorskip(backend, reason=f"the {backend} backend needs {backend}")
+    printed = _run(
+        "import sys, keras_cascade, keras_cascade.models, keras_cascade.data, "
+        "keras_cascade.recipe, keras_cascade.report, keras_cascade.deploy\n"
+        "print(sorted({'tensorflow', 'tensorflow_datasets', 'matplotlib'} & set(sys.modules)))",
+        backend,
+    )
+    assert printed.strip() == "[]"
+
+
+CASCADE = """
+import json, keras, networks, numpy as np, sys
+import keras_cascade as kc
+keras.utils.set_random_seed(0)
+model = networks.small_convnet()
+random = np.random.default_rng(0)  # draws that do not depend on the backend
+model.set_weights(
+    [w if w.ndim == 1 else random.normal(0, 0.3, w.shape) for w in model.get_weights()]
+)
+cascade = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.5)
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+cascade.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
+x, y = networks.examples_for(model, 16)
+logs = cascade.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0,
+                   callbacks=[kc.CascadeCallback(end=4, frequency=1)]).history
+student = cascade.extract()
+difference = abs(student.predict(x, verbose=0) - cascade.predict(x, verbose=0)).max()
+print(difference < 1e-5, student.count_params() < model.count_params())
+print(json.dumps({name: logs[name] for name in logs}))
+assert keras.backend.backend() == "tensorflow" or "tensorflow" not in sys.modules
+"""
+
+
+def test_the_core_runs_on_jax_and_gives_what_tensorflow_gives():
+    pytest.importorskip("jax", reason="the JAX backend needs jax")
+    checks, logs = zip(
+        *(_run(CASCADE, backend).strip().split("\n") for backend in ("jax", "tensorflow")),
+        strict=True,
+    )
+    assert checks == ("True True", "True True")
+    by_jax, by_tensorflow = map(json.loads, logs)
+    assert by_jax["student_flips"][0] > 0
+    for name in by_tensorflow:
+        assert by_jax[name] == pytest.approx(by_tensorflow[name], rel=1e-3), name
