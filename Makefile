@@ -11,6 +11,8 @@ PYTEST_FLAGS ?=
 DEMO_FLAGS ?= --dataset=digits --model=resnet20 --width=0.5 --batch_size=64 --teacher_epochs=60 \
     --epochs=25 --recover_epochs=15 --learning_rate=0.1 --prune_learning_rate=0.05 \
     --output_dir=runs/demo
+CIFAR10_FLAGS ?= --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_examples=5000 \
+    --teacher_epochs=40 --epochs=12 --recover_epochs=8 --learning_rate=0.1 --prune_learning_rate=0.02
 
 ifeq ($(origin PYTHON),file)
 PYTHONS := "$(PYTHON)" python3.13 python3.12 python3.11
@@ -27,12 +29,14 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test demo lint format lock clean FORCE
+.PHONY: help install test demo demo-seeds cifar10-subset bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
 	@echo 'make test     run the tests (PYTEST_FLAGS="-k graph" narrows them)'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
+	@echo 'make demo-seeds, make cifar10-subset, make bench'
+	@echo '              measure what README.md and docs/ show (minutes to an hour)'
 	@echo 'make lint     check style and formatting'
 	@echo 'make format   fix formatting, and what else can be fixed by itself'
 	@echo 'make lock     write constraints.txt anew, with the newest versions that fit'
@@ -96,6 +100,31 @@ test: install
 
 demo: install
 	@$(BIN)/python examples/train_cascade.py $(DEMO_FLAGS)
+
+# The tables and plots in README.md and docs/ come from these.
+SEEDS ?= 0 1 2
+
+demo-seeds: install
+	@for seed in $(SEEDS); do \
+	    $(BIN)/python examples/train_cascade.py $(DEMO_FLAGS) --seed=$$seed \
+	        --output_dir=runs/demo_$$seed || exit; \
+	done
+	@$(BIN)/python examples/summarise_runs.py --runs=$$(echo $(SEEDS:%=runs/demo_%) | tr ' ' ,) \
+	    --output=docs/demo --insert_into=README.md --section=demo
+
+DATA_DIR ?= $(HOME)/tensorflow_datasets
+
+cifar10-subset: install
+	@for seed in $(SEEDS); do \
+	    $(BIN)/python examples/train_cascade.py $(CIFAR10_FLAGS) --data_dir="$(DATA_DIR)" \
+	        --seed=$$seed --output_dir=runs/cifar10_vgg16_$$seed || exit; \
+	done
+	@$(BIN)/python examples/summarise_runs.py \
+	    --runs=$$(echo $(SEEDS:%=runs/cifar10_vgg16_%) | tr ' ' ,) \
+	    --output=docs/cifar10_vgg16 --insert_into=docs/results.md --section=cifar10_vgg16
+
+bench: install
+	@$(BIN)/python benchmarks/training.py --output=benchmarks/training.json
 
 lint: install
 	@$(BIN)/python -m ruff check .

@@ -1,0 +1,61 @@
+"""Writes the mean over seeds of several runs of train_cascade.py: Markdown, JSON and a plot.
+
+    python examples/summarise_runs.py --runs=runs/demo_0,runs/demo_1,runs/demo_2 \\
+        --output=docs/demo --insert_into=README.md --section=demo
+"""
+
+import pathlib
+import sys
+
+from absl import app, flags
+
+from keras_cascade import report
+
+flags.DEFINE_list("runs", None, "Output folders of runs that differ in their seed only.")
+flags.DEFINE_string("output", None, "Where to write: NAME.json and NAME.png.")
+flags.DEFINE_string("insert_into", None, "A Markdown file that shows the table.")
+flags.DEFINE_string("section", None, "Name of the section to replace in that file.")
+flags.mark_flags_as_required(["runs", "output"])
+
+FLAGS = flags.FLAGS
+
+
+def main(_):
+    try:
+        _summarise()
+    except (ValueError, OSError) as error:
+        print(f"summarise_runs: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _summarise():
+    runs = report.read_runs(FLAGS.runs)
+    summary = report.summarise(runs)
+    output = pathlib.Path(FLAGS.output)
+    report.writable_folder(output.parent)
+    configuration = dict(runs[0]["configuration"])
+    for personal in ("seed", "output_dir", "data_dir"):
+        configuration.pop(personal)
+    seconds = [run["seconds"] for run in runs]
+    report.write_json(
+        output.with_suffix(".json"),
+        {
+            "summary": summary,
+            "rows": [row for run in runs for row in run["rows"]],
+            "differences": [run["differences"] for run in runs],
+            "configuration": configuration,
+            "seconds": seconds,
+            "versions": runs[0]["versions"],
+        },
+    )
+    title = f"{configuration['model']} on {configuration['dataset']}, {len(runs)} seeds"
+    points = [{**row, "accuracy": row["accuracy"] / 100} for row in summary]
+    report.plot_accuracy_against_macs(points, output.with_suffix(".png"), title)
+    table = report.markdown_table(summary)
+    print(table)
+    if FLAGS.insert_into:
+        report.replace_section(FLAGS.insert_into, FLAGS.section, table)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,55 @@
+"""Summaries over seeds: the right means, and runs that do not belong together are refused."""
+
+import json
+
+import pytest
+
+from keras_cascade import report
+
+
+def _run(folder, seed, accuracy, **configuration):
+    folder.mkdir()
+    rows = [
+        {"name": name, "accuracy": value, "params": 10, "macs": macs, "bytes": 40, "seed": seed}
+        for name, value, macs in (("original", 0.9, 100), ("student", accuracy, 20 + seed))
+    ]
+    content = {
+        "rows": rows,
+        "configuration": {"seed": seed, "output_dir": str(folder), "model": "m", **configuration},
+    }
+    (folder / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_means_and_spread(tmp_path):
+    folders = [_run(tmp_path / str(s), s, a) for s, a in ((0, 0.80), (1, 0.84), (2, 0.88))]
+    original, student = report.summarise(report.read_runs(folders))
+    assert student["accuracy"] == pytest.approx(84.0)
+    assert student["accuracy_std"] == pytest.approx(4.0)
+    assert student["below_original"] == pytest.approx(6.0)
+    assert student["macs"] == 21 and student["seeds"] == [0, 1, 2]
+    assert original["accuracy_std"] == pytest.approx(0.0)
+    table = report.markdown_table([original, student])
+    assert "| student | 84.00 ± 4.00 | 6.00 | 10 | 21 | 40 |" in table
+
+
+def test_one_run_has_no_spread(tmp_path):
+    summary = report.summarise(report.read_runs([_run(tmp_path / "a", 0, 0.8)]))
+    assert "| student | 80.00 | 10.00 |" in report.markdown_table(summary)
+
+
+def test_runs_must_be_alike_and_there(tmp_path):
+    folders = [_run(tmp_path / "a", 0, 0.8), _run(tmp_path / "b", 1, 0.8, model="other")]
+    with pytest.raises(ValueError, match="differ in model"):
+        report.read_runs(folders)
+    with pytest.raises(ValueError, match="No results in"):
+        report.read_runs([tmp_path / "nowhere"])
+
+
+def test_section_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- begin x -->\nold\n<!-- end x -->\nafter\n")
+    report.replace_section(page, "x", "new")
+    assert page.read_text() == "before\n<!-- begin x -->\nnew\n<!-- end x -->\nafter\n"
+    with pytest.raises(ValueError, match="no lines '<!-- begin y -->'"):
+        report.replace_section(page, "y", "new")
