@@ -111,6 +111,7 @@ def main(argv):
     _check_levels(original, settings)
     if not FLAGS.teacher:
         recipe.train_teacher(original, images, settings, [_progress("teacher")])
+        original.save(output_dir / "teacher.keras")
     cascade, history, models_of_rows = _train_all(original, images, settings)
     print(f"\n{cascade.levels_summary()}\n")
     rows = [

@@ -46,6 +46,7 @@ def test_a_small_run(tmp_path):
         "student.keras",
         "student.tflite",
         "student_saved_model",
+        "teacher.keras",
     }
     results = json.loads((tmp_path / "results.json").read_text())
     rows = {row["name"]: row for row in results["rows"]}

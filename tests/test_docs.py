@@ -1,0 +1,79 @@
+"""Examples in public docstrings and the README run as they stand."""
+
+import os
+import pathlib
+import re
+
+import keras
+import networks
+import numpy as np
+import pytest
+
+import keras_cascade as kc
+
+ROOT = pathlib.Path(__file__).parents[1]
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PUBLIC = [name for name in kc.__all__ if not name.startswith("_")]
+# Plain data that other calls return, and errors: there is nothing to call.
+NO_EXAMPLE = {"ChannelGroup", "Flow", "ModelProfile", "NonFiniteLossError", "SurgeryError"}
+
+
+def _blocks(text):
+    lines = "\n".join(line.removeprefix("    ") for line in (text or "").splitlines())
+    return BLOCK.findall(lines)
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """What the examples take for granted: a model, data, a trained cascade's parts."""
+    monkeypatch.chdir(tmp_path)
+    # A size at which the default floor of four channels leaves room for every level.
+    wide = networks.build("vgg16", classes=4)
+    images, labels = networks.examples_for(wide, 16)
+    wide = keras.Model(wide.inputs, keras.layers.Softmax()(wide.outputs[0]))
+    train = _batches(images, labels)
+    loss = "sparse_categorical_crossentropy"
+    cascade = kc.CascadeDistiller(wide, (0.5,))
+    cascade.compile("sgd", loss)
+    return {
+        "keras": keras, "np": np, "kc": kc, "model": wide, "x": images, "y": labels,
+        "train": train, "val": train, "cascade": cascade, "SoftTargetLoss": kc.SoftTargetLoss,
+        "FiniteLossGuard": kc.FiniteLossGuard, "large": wide, "small": kc.prune(wide, 0.5),
+        "masks": {}, "loss": loss,
+    }  # fmt: skip
+
+
+def _batches(images, labels):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstring_examples_run(name, names):
+    blocks = _blocks(getattr(kc, name).__doc__)
+    assert bool(blocks) != (name in NO_EXAMPLE)
+    if name == "FiniteLossGuard":
+        names["model"].compile("sgd", names["loss"])
+    if name == "masked_view":
+        names["model"] = _with_group_of_64(names)
+    for block in blocks:
+        code = block.replace("epochs=30", "epochs=2").replace("epochs=5", "epochs=1")
+        code = code.replace("(weights=None)", "(weights=None, input_shape=(64, 64, 3))")
+        exec(code, names)
+
+
+def _with_group_of_64(names):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(64, 3, name="conv1")(inputs)
+    return keras.Model(inputs, keras.layers.Conv2D(2, 1)(x))
+
+
+def test_readme_examples_run(names, capsys):
+    first, second = BLOCK.findall((ROOT / "README.md").read_text())
+    assert 'format="litert"' in first
+    exec(first.replace("loss=...", "loss=loss").replace("epochs=30", "epochs=1"), names)
+    assert os.path.getsize("student.tflite") > 1000
+    assert len(first.strip().splitlines()) <= 9  # the eight lines and a blank one
+    exec(second, names)
+    assert "channel groups" in capsys.readouterr().out
