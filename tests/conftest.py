@@ -1,5 +1,7 @@
 """Fixtures that every test has: fixed seeds, and the models the invariants run over."""
 
+import functools
+
 import keras
 import networks
 import numpy as np
@@ -20,5 +22,16 @@ def rng():
 
 @pytest.fixture(params=networks.ARCHITECTURES)
 def architecture(request):
-    """One model of every architecture the invariants must hold on, at a small size."""
+    """One model of every architecture the invariants must hold on; not to be trained."""
+    return _built_once(request.param)
+
+
+@pytest.fixture(params=networks.ARCHITECTURES)
+def fresh_architecture(request):
+    """As `architecture`, for a test that changes the weights."""
     return networks.build(request.param)
+
+
+@functools.cache
+def _built_once(name):
+    return networks.build(name)

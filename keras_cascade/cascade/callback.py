@@ -15,7 +15,8 @@ class CascadeCallback(keras.callbacks.Callback):
     its masks set to what the schedule asks then; a channel that was removed can come back. After
     `end` no mask changes, and the weights recover. At the end of every epoch the logs gain
     `<level>_macs` (or `_params`, `_channels`: the fraction of the budget the level still costs)
-    and `<level>_flips` (channels whose mask changed in that epoch).
+    and `<level>_flips` (channels whose mask changed in that epoch). A level that in the end misses
+    its target by over 1% of the budget is named, with the reason.
 
     Args:
         begin: first step that may prune: a float is a fraction of training, an int a step.
@@ -94,6 +95,10 @@ class CascadeCallback(keras.callbacks.Callback):
         for name, fraction in self.model.remaining().items():
             logs[f"{name}_{budget}"] = fraction
         logs.update({f"{name}_flips": count for name, count in self._flips.items()})
+
+    def on_train_end(self, logs=None):
+        for name, reason in self._cascade.misses().items():
+            print(f"CascadeCallback: level '{name}': {reason}")
 
     def _step(self, point):
         if isinstance(point, int):

@@ -73,6 +73,12 @@ def test_a_removed_channel_that_becomes_salient_comes_back():
     assert not kept[0][0] and kept[1][0]
 
 
+def test_a_missed_target_is_named(capsys):
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.2,), min_channels=1, round_to=5)
+    _fit(kc.CascadeCallback(end=4, frequency=1), epochs=2, cascade=cascade)
+    assert "level 'student': asked for 20.0% of the macs, removed" in capsys.readouterr().out
+
+
 def test_frequency_and_schedule():
     _, _, keeps = _fit(
         kc.CascadeCallback(begin=3, end=12, frequency=4, schedule=kc.ConstantSchedule())

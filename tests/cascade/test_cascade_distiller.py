@@ -36,9 +36,9 @@ def fit(model, epochs=3, levels=(0.3, 0.6), eager=False, classes=4, **arguments)
     return cascade, history.history, (x, y)
 
 
-def test_invariants_of_a_trained_cascade(architecture):
+def test_invariants_of_a_trained_cascade(fresh_architecture):
     """Invariants 1, 2, 3, 5 and 7 on every architecture, with masks by saliency."""
-    model = architecture
+    model = fresh_architecture
     initial = model.get_weights()
     levels = (0.3, 0.6) if len(model.layers) < 300 else (0.6,)  # DenseNet121 takes long
     cascade, logs, (x, y) = fit(model, epochs=2, levels=levels, eager=True, classes=5)

@@ -5,9 +5,6 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import (
-    convert_variables_to_constants_v2_as_graph,
-)
 
 import keras_cascade as kc
 
@@ -18,18 +15,13 @@ def _macs_by_tensorflow(model):
     """Half the floating point operations of all kernels, as TensorFlow's profiler counts them."""
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
     function = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
-    _, frozen = convert_variables_to_constants_v2_as_graph(function)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.graph_util.import_graph_def(frozen, name="")
-        options = (
-            tf.compat.v1.profiler.ProfileOptionBuilder(
-                tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-            )
-            .with_empty_output()
-            .build()
-        )
-        root = tf.compat.v1.profiler.profile(graph, cmd="op", options=options)
+    profiler = tf.compat.v1.profiler
+    options = (
+        profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation())
+        .with_empty_output()
+        .build()
+    )
+    root = profiler.profile(function.graph, cmd="op", options=options)
     flops, nodes = 0, list(root.children)
     while nodes:
         node = nodes.pop()
