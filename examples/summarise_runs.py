@@ -49,7 +49,10 @@ def _summarise():
         },
     )
     title = f"{configuration['model']} on {configuration['dataset']}, {len(runs)} seeds"
-    points = [{**row, "accuracy": row["accuracy"] / 100} for row in summary]
+    points = [
+        {**row, "accuracy": row["accuracy"] / 100, "accuracy_std": (row["accuracy_std"] or 0) / 100}
+        for row in summary
+    ]
     report.plot_accuracy_against_macs(points, output.with_suffix(".png"), title)
     table = report.markdown_table(summary)
     print(table)

@@ -22,6 +22,7 @@ from absl import app, flags, logging
 import keras_cascade as kc
 from keras_cascade import data, models, recipe, report
 from keras_cascade.deploy import largest_differences, write_artefacts
+from keras_cascade.surgery import copy_model
 from keras_cascade.table import text_table
 
 _DEFAULT = recipe.Settings()
@@ -164,15 +165,21 @@ def _check_teacher(teacher, images):
             f"{images.classes} classes."
         )
 
+    if kc.cascade.returns_probabilities(teacher):
+        raise ValueError(
+            f"--teacher={FLAGS.teacher} ends in probabilities; this script trains on logits. "
+            "Rebuild its last layer with activation=None."
+        )
+
 
 def _check_levels(model, settings):
     """Finds levels that cannot be reached, and all else the cascade refuses, before training."""
-    recipe.make_cascade(recipe.copy_of(model), settings)
+    recipe.make_cascade(copy_model(model), settings)
 
 
 def _train_all(original, images, settings):
     """Cascade, recovery and yardstick; returns the cascade, its logs and the rows' models."""
-    level_zero = recipe.copy_of(original)
+    level_zero = copy_model(original)
     cascade, history = recipe.train_cascade(
         level_zero, images, settings, [_progress("cascade", "student_macs")]
     )

@@ -22,7 +22,10 @@ def outputs_of(model, examples=3, seed=1):
     for tensor in model.inputs:
         shape = [examples] + [size or 16 for size in tensor.shape[1:]]
         batch.append(random.standard_normal(shape).astype("float32"))
-    outputs = model(keras.tree.pack_sequence_as(model.input, batch), training=False)
+    if isinstance(model, keras.Sequential):
+        outputs = model(batch[0], training=False)
+    else:
+        outputs = model(keras.tree.pack_sequence_as(model.input, batch), training=False)
     return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(outputs)]
 
 

@@ -4,7 +4,7 @@ from keras_cascade.cascade.callback import CascadeCallback
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.distiller import Distiller
 from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
-from keras_cascade.cascade.losses import SoftTargetLoss
+from keras_cascade.cascade.losses import SoftTargetLoss, returns_probabilities
 from keras_cascade.cascade.schedules import ConstantSchedule, PolynomialSchedule
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "NonFiniteLossError",
     "PolynomialSchedule",
     "SoftTargetLoss",
+    "returns_probabilities",
 ]

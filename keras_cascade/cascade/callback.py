@@ -1,5 +1,8 @@
 """CascadeCallback: when, during `fit`, the levels of a cascade are pruned."""
 
+import numbers
+import warnings
+
 import keras
 
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
@@ -16,7 +19,9 @@ class CascadeCallback(keras.callbacks.Callback):
     `end` no mask changes, and the weights recover. At the end of every epoch the logs gain
     `<level>_macs` (or `_params`, `_channels`: the fraction of the budget the level still costs)
     and `<level>_flips` (channels whose mask changed in that epoch). A level that in the end misses
-    its target by over 1% of the budget is named, with the reason.
+    its target by over 1% of the budget is named, with the reason. A callback that restores weights
+    of an earlier epoch (EarlyStopping with restore_best_weights) restores its masks too: let it
+    start after `end`. Each call of `fit` begins the schedule anew.
 
     Args:
         begin: first step that may prune: a float is a fraction of training, an int a step.
@@ -40,15 +45,19 @@ class CascadeCallback(keras.callbacks.Callback):
     def __init__(self, begin=0.0, end=0.6, frequency=None, schedule=None):
         super().__init__()
         for name, value in (("begin", begin), ("end", end)):
-            if value < 0 or (isinstance(value, float) and value > 1.0):
+            is_step = isinstance(value, numbers.Integral) and value >= 0
+            if not is_step and not (isinstance(value, numbers.Real) and 0.0 <= value <= 1.0):
                 raise ValueError(
                     f"{name} must be a fraction of training in [0.0, 1.0] or a step (int) of at "
                     f"least 0, got {value!r}."
                 )
-        if type(begin) is type(end) and begin >= end:
+        alike = isinstance(begin, numbers.Integral) == isinstance(end, numbers.Integral)
+        if alike and begin >= end:
             raise ValueError(f"begin must come before end, got begin={begin}, end={end}.")
-        if frequency is not None and frequency < 1:
-            raise ValueError(f"frequency must be at least 1 step, got {frequency}.")
+        if frequency is not None and not (
+            isinstance(frequency, numbers.Integral) and frequency >= 1
+        ):
+            raise ValueError(f"frequency must be an int of at least 1 step, got {frequency!r}.")
         self.begin, self.end, self.frequency = begin, end, frequency
         self.schedule = schedule or PolynomialSchedule()
 
@@ -65,6 +74,13 @@ class CascadeCallback(keras.callbacks.Callback):
             raise ValueError(
                 f"Pruning would end at step {self._end}, not after it begins at {self._begin}. "
                 "Train for more steps, or move begin and end apart."
+            )
+        total = self.params.get("epochs", 0) * (self.params.get("steps") or 0)
+        if total and self._end > total:
+            warnings.warn(
+                f"Pruning ends at step {self._end}, training already at step {total}: the levels "
+                "will miss their targets. Lower end, or train longer.",
+                stacklevel=2,
             )
         self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
         self._next = self._begin + self._every
@@ -101,8 +117,8 @@ class CascadeCallback(keras.callbacks.Callback):
             print(f"CascadeCallback: level '{name}': {reason}")
 
     def _step(self, point):
-        if isinstance(point, int):
-            return point
+        if isinstance(point, numbers.Integral):
+            return int(point)
         epochs, steps = self.params.get("epochs"), self.params.get("steps")
         if not steps:
             raise ValueError(

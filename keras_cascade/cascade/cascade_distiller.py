@@ -7,6 +7,7 @@ guided by the next larger one (Miles & Mikolajczyk, "Cascaded channel pruning us
 self-distillation", BMVC 2020). The own normalisation is ours, after slimmable networks.
 """
 
+import numbers
 import warnings
 
 import keras
@@ -94,7 +95,10 @@ class CascadeDistiller(GuidedTrainer):
         for level in levels:
             ranking.check(level, "level")
         names = ["teacher", *(f"ta{k}" for k in range(1, len(levels))), "student"]
-        gates = [ChannelGates(graph.num_units, momentum, name=f"{n}_gates") for n in names[1:]]
+        gates = [
+            ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
+            for n in names[1:]
+        ]
         own_layers = [{}] + [_own_normalisations(graph, n) for n in names[1:]]
         views = [build_view(graph, name="teacher")] + [
             build_view(graph, _gate_maker(graph, g), own, name=n)
@@ -206,18 +210,24 @@ class CascadeDistiller(GuidedTrainer):
         """
         index = self._index(level)
         keep = self._keep(index)
-        if index and keep.all():
-            warnings.warn(
-                f"Level '{self.level_names[index]}' has no channel removed yet. Was fit called "
-                "with callbacks=[CascadeCallback()]?",
-                stacklevel=2,
-            )
+        self._warn_of_miss(index, keep)
         return Surgeon(self._base, self.graph).extract(
             self.graph.masks(keep),
             stand_in=self._own_layers[index],
             name=f"{self._base.name}_{self.level_names[index]}",
             verify=verify,
         )
+
+    def _warn_of_miss(self, index, keep):
+        name = self.level_names[index]
+        if index and keep.all():
+            warnings.warn(
+                f"Level '{name}' has no channel removed yet. Was fit called with "
+                "callbacks=[CascadeCallback()]?",
+                stacklevel=3,
+            )
+        elif index and self._ranking.removed(keep) < self.levels[index - 1] - 0.01:
+            warnings.warn(f"Level '{name}': {self.misses()[name]}", stacklevel=3)
 
     def levels_summary(self):
         """Params and MACs of every level at its present masks, as a table; returns a string."""
@@ -228,11 +238,6 @@ class CascadeDistiller(GuidedTrainer):
         header = ["level", f"{self.budget} to remove", "params", "left", "MACs", "left"]
         notes = [f"{name}: {reason}" for name, reason in self.misses().items()]
         return "\n".join([text_table(header, rows), *notes])
-
-    @property
-    def output_classes(self):
-        """Number of the model's outputs."""
-        return self._base.output_shape[-1]
 
     def get_config(self):
         return {
@@ -261,7 +266,7 @@ class CascadeDistiller(GuidedTrainer):
         if isinstance(level, str) and level in self.level_names:
             return self.level_names.index(level)
         count = len(self.level_names)
-        if isinstance(level, int) and -count <= level < count:
+        if isinstance(level, numbers.Integral) and -count <= level < count:
             return level % count
         raise ValueError(f"No level {level!r}: use 0 to {count - 1} or {self.level_names}.")
 
@@ -279,6 +284,9 @@ class CascadeDistiller(GuidedTrainer):
     def _cells(self, index):
         keep = self._keep(index)
         for budget in ("params", "macs"):
+            if budget == "macs" and not self.graph.has_fixed_input:
+                yield from ("-", "-")
+                continue
             cost = self.graph.cost(budget)
             left = cost.total(keep)
             yield f"{left:,}"
@@ -286,6 +294,8 @@ class CascadeDistiller(GuidedTrainer):
 
 
 def _checked_levels(levels):
+    if not all(isinstance(level, numbers.Real) for level in np.atleast_1d(levels).tolist()):
+        raise ValueError(f"levels must be numbers such as (0.25, 0.5, 0.75), got {levels!r}.")
     levels = tuple(float(level) for level in np.atleast_1d(levels))
     increasing = all(a < b for a, b in zip(levels, levels[1:], strict=False))
     if not levels or not increasing or not all(0.0 < level < 1.0 for level in levels):
@@ -312,7 +322,8 @@ def _own_normalisations(graph, level):
     own = {}
     for name, layer in graph.trace.layers.items():
         if isinstance(layer, keras.layers.BatchNormalization):
-            copy = type(layer).from_config({**layer.get_config(), "name": f"{name}_{level}"})
+            own_name = graph.trace.free_name(f"{name}_{level}")
+            copy = type(layer).from_config({**layer.get_config(), "name": own_name})
             copy.build_from_config(layer.get_build_config())
             copy.set_weights(layer.get_weights())
             own[id(layer)] = copy

@@ -4,9 +4,9 @@ This is the recovery after a cascade (the extracted student learns alone from a 
 distillation of any student from any teacher with the same output.
 """
 
-import keras
-
 from keras_cascade.cascade.guided import GuidedTrainer
+from keras_cascade.cascade.losses import returns_probabilities
+from keras_cascade.surgery import copy_model
 
 
 class Distiller(GuidedTrainer):
@@ -24,7 +24,8 @@ class Distiller(GuidedTrainer):
         distillation: see `CascadeDistiller`.
 
     Raises:
-        ValueError: output shapes differ, or an argument is out of range.
+        ValueError: output shapes differ, one ends in logits and the other does not, or an
+            argument is out of range.
 
     Example:
 
@@ -43,9 +44,15 @@ class Distiller(GuidedTrainer):
                 f"Student '{student.name}' returns {student.output_shape}, teacher "
                 f"'{teacher.name}' {teacher.output_shape}; they must predict the same classes."
             )
-        frozen = keras.models.clone_model(teacher)
-        frozen.set_weights(teacher.get_weights())
+        if returns_probabilities(student) != returns_probabilities(teacher):
+            raise ValueError(
+                f"Of student '{student.name}' and teacher '{teacher.name}', one ends in "
+                "probabilities (softmax, sigmoid), the other in logits; make them end alike."
+            )
+        frozen = copy_model(teacher)
         frozen.trainable = False
+        for layer in frozen.layers:  # what it would add to the loss is not the student's
+            layer.activity_regularizer = None
         super().__init__(
             {"teacher": frozen, "student": student},
             {"teacher": [], "student": ["teacher"]},

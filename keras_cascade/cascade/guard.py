@@ -39,45 +39,45 @@ class FiniteLossGuard(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._steps = 0
         self._good = self._on_trial = None
-        if not self.model.optimizer.built:  # its state is part of what is kept
-            self.model.optimizer.build(self.model.trainable_variables)
+        optimizer = self.model.optimizer
+        if self.model.built and not optimizer.built:  # its state is part of what is kept
+            optimizer.build(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
+        self._epoch, self._batch = epoch, -1
         self._snapshot()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
+        self._steps += batch - self._batch  # more than 1 with steps_per_execution
+        self._batch = batch
         loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
-            self._stop(batch, loss)
+            self._stop(loss, f"at step {self._steps} (epoch {self._epoch + 1}, batch {batch + 1})")
         self._good = self._on_trial
-        if self._steps % self._every == 0:
+        if self._steps - self._on_trial[0] >= self._every:
             self._snapshot()
 
-    def _variables(self):
-        return [*self.model.weights, *self.model.optimizer.variables]
+    def on_epoch_end(self, epoch, logs=None):
+        loss = float((logs or {}).get("val_loss", 0.0))
+        if not np.isfinite(loss):
+            self._stop(loss, f"in the validation of epoch {epoch + 1}")
 
     def _snapshot(self):
-        if self._good is None or self._on_trial is None or self._on_trial[0] != self._steps:
-            values = [ops.convert_to_numpy(variable).copy() for variable in self._variables()]
-            self._on_trial = (self._steps, values)
+        if self._on_trial is None or self._on_trial[0] != self._steps:
+            variables = [*self.model.weights, *self.model.optimizer.variables]
+            pairs = [(variable, ops.convert_to_numpy(variable).copy()) for variable in variables]
+            self._on_trial = (self._steps, pairs)
             self._good = self._good or self._on_trial
 
-    def _stop(self, batch, loss):
+    def _stop(self, loss, where):
         outside = getattr(self.model, "labels_outside", lambda: 0)()
-        step, values = self._good
-        for variable, value in zip(self._variables(), values, strict=True):
+        step, pairs = self._good
+        for variable, value in pairs:
             variable.assign(value)
-        where = f"at step {self._steps} (epoch {self._epoch + 1}, batch {batch + 1})"
         kept = f"The weights after step {step} have been put back."
         self.model.stop_training = True
         if outside:
-            classes = self.model.output_classes
-            raise ValueError(
-                f"{outside} labels outside the classes 0..{classes - 1} {where}. Check the labels, "
-                f"or give the model as many outputs as there are classes. {kept}"
-            )
+            raise ValueError(f"{where}, {self.model.describe_bad_labels(outside)} {kept}")
         raise NonFiniteLossError(
             f"The loss became {loss} {where}. {kept} Lower the learning rate, clip gradients "
             "(clipnorm), or look for bad values in the data."

@@ -77,9 +77,7 @@ class GuidedTrainer(keras.Model):
             ValueError: a loss for which no KL is defined, or an optimizer that changes the gate
                 gradients (loss scaling, gradient accumulation, moving-average weights).
         """
-        optimizer = keras.optimizers.get(optimizer)
-        _check_optimizer(optimizer)
-        self._targets = Targets.of(loss)
+        self._targets = Targets.of(loss, self.output_classes)
         if self.distillation is None:
             if self._targets is None:
                 raise ValueError(
@@ -93,6 +91,8 @@ class GuidedTrainer(keras.Model):
         super().compile(
             optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
         )
+        # Only now: under a mixed_float16 policy Keras has wrapped the optimizer itself.
+        _check_optimizer(self.optimizer)
         for member in self._others.values():
             member.compile(
                 optimizer=None,
@@ -105,31 +105,55 @@ class GuidedTrainer(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, *args, callbacks=None, **kwargs):
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
+    ):
         """As `keras.Model.fit`; a loss that is not finite stops it and loses nothing.
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
             ValueError: labels outside the model's classes.
         """
-        callbacks = (
-            list(callbacks)
-            if isinstance(callbacks, list | tuple)
-            else ([callbacks] if callbacks else [])
-        )
-        if not any(isinstance(callback, FiniteLossGuard) for callback in callbacks):
-            callbacks.insert(0, FiniteLossGuard())
-        return super().fit(*args, callbacks=callbacks, **kwargs)
+        if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
+            callbacks = [callbacks] if callbacks else []
+        if isinstance(callbacks, list | tuple):
+            guarded = any(isinstance(callback, FiniteLossGuard) for callback in callbacks)
+            callbacks = [*callbacks] if guarded else [FiniteLossGuard(), *callbacks]
+        self._bad_labels.assign(0.0)
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """As `keras.Model.evaluate`; a list of results is in the order of `metrics_names`.
+
+        Raises:
+            ValueError: labels outside the model's classes.
+        """
+        self._bad_labels.assign(0.0)
+        results = super().evaluate(*args, **{**kwargs, "return_dict": True})
+        outside = self.labels_outside()
+        if outside:
+            self._bad_labels.assign(0.0)
+            raise ValueError(f"In evaluation, {self.describe_bad_labels(outside)}")
+        if kwargs.get("return_dict"):
+            return results
+        return [results[name] for name in self.metrics_names]
 
     def predict(self, *args, **kwargs):
         """The main member's output, as `keras.Model.predict`."""
         return self._members[self._main].predict(*args, **kwargs)
 
+    def predict_on_batch(self, x):
+        """The main member's output, as `keras.Model.predict_on_batch`."""
+        return self._members[self._main].predict_on_batch(x)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the members' losses and the regularisers; a scalar tensor."""
+        y = y[0] if isinstance(y, list | tuple) and len(y) == 1 else y
+        if y is None:
+            raise ValueError("Training and evaluation need labels: pass y, or batches (x, y).")
         safe_labels, finite = self._checked_labels(y, y_pred[self._main])
         batch = ops.shape(tree.flatten(x)[0])[0]
-        terms = [ops.sum(ops.cast(term, "float32")) for term in self.losses]
+        terms = [self._aggregate_additional_loss(term) for term in self.losses]
         for name in self._loss_trackers:
             loss, divergence = self._member_loss(name, safe_labels, y_pred, sample_weight)
             self._loss_trackers[name].update_state(loss, sample_weight=batch)
@@ -160,13 +184,33 @@ class GuidedTrainer(keras.Model):
     def metrics(self):
         """All members' metrics, so that each is reset and carried along."""
         members = getattr(self, "_others", {}).values()
-        return super().metrics + [metric for member in members for metric in member.metrics]
+        # A member's own loss tracker is never updated: this trainer tracks the members' losses.
+        return super().metrics + [
+            metric for member in members for metric in member.metrics if metric.name != "loss"
+        ]
+
+    @property
+    def metrics_names(self):
+        """Names of the results, as in the logs."""
+        return list(self.get_metrics_result())
+
+    @property
+    def output_classes(self):
+        """Size of the last axis of the members' output."""
+        return self._members[self._main].output_shape[-1]
 
     # Pieces
 
     def labels_outside(self):
         """How many labels outside the classes were seen so far."""
         return int(ops.convert_to_numpy(self._bad_labels))
+
+    def describe_bad_labels(self, count):
+        """What is wrong with labels that name no class, and what to do."""
+        return (
+            f"{count} labels outside the classes 0..{self.output_classes - 1}. Check the labels, "
+            "or give the model as many outputs as there are classes."
+        )
 
     def _member_loss(self, name, y, y_pred, sample_weight):
         labels = self._compile_loss(y, y_pred[name], sample_weight)

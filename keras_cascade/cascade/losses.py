@@ -45,11 +45,12 @@ class Targets:
     ignored: int | None = None
 
     @classmethod
-    def of(cls, loss):
+    def of(cls, loss, units):
         """Reads a compiled `loss` argument.
 
         Args:
             loss: a string, function or `keras.losses.Loss` for one output.
+            units: size of the output's last axis.
 
         Returns:
             `Targets`, or None if the loss is no cross-entropy.
@@ -59,7 +60,7 @@ class Targets:
         if isinstance(loss, list | tuple | dict) or loss is None:
             return None
         if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
-            loss = "sparse_categorical_crossentropy"
+            return cls(binary=units == 1, sparse=False, from_logits=False)  # as Keras picks
         resolved = losses.get(loss)
         for kind, classes in _CLASSES.items():
             if isinstance(resolved, classes):
@@ -79,6 +80,14 @@ class Targets:
         if self.ignored is not None:
             outside = ops.logical_and(outside, labels != self.ignored)
         return outside
+
+
+def returns_probabilities(model):
+    """Whether a functional model's output is a softmax or sigmoid, as far as its end shows."""
+    layer = model.outputs[0]._keras_history.operation
+    activation = getattr(layer, "activation", None)
+    functions = (keras.activations.softmax, keras.activations.sigmoid)
+    return isinstance(layer, keras.layers.Softmax) or any(activation is f for f in functions)
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")

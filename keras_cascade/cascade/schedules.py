@@ -1,14 +1,16 @@
 """Schedules: how far along its target a level is, from the progress of pruning."""
 
+import abc
+
 import keras
 
 
-class Schedule:
+class Schedule(abc.ABC):
     """A function from progress in [0, 1] to the share of the target that holds then."""
 
+    @abc.abstractmethod
     def __call__(self, progress):
-        """Args: progress, a float in [0, 1]. Returns: a float in [0, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__(progress).")
+        """The share of the target, in [0, 1], at a progress in [0, 1]."""
 
     def get_config(self):
         """The arguments that make this schedule again."""

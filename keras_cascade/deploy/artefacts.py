@@ -55,12 +55,12 @@ def largest_differences(model, paths, examples):
     Args:
         model: the `keras.Model` the artefacts were written from.
         paths: what `write_artefacts` returned.
-        examples: array of inputs, shape `(n, ...)`.
+        examples: array of inputs, shape `(n, ...)`; the model has one input.
 
     Returns:
         Dict from format to the largest absolute difference of any output.
     """
-    examples = np.asarray(examples, "float32")
+    examples = np.asarray(examples, model.inputs[0].dtype)
     expected = ops.convert_to_numpy(model(examples, training=False))
     runners = {"keras": _run_keras, "saved_model": _run_saved_model, "tflite": _run_tflite}
     return {

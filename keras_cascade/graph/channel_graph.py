@@ -10,11 +10,12 @@ group, are its public form.
 import dataclasses
 
 import numpy as np
+from keras import tree
 
 from keras_cascade.graph.channels import ChannelSpace
 from keras_cascade.graph.cost import Cost
 from keras_cascade.graph.rules import CallContext, flow_of
-from keras_cascade.graph.tracing import trace
+from keras_cascade.graph.tracing import TracedTensor, trace
 from keras_cascade.table import text_table
 
 
@@ -157,6 +158,10 @@ class ChannelGraph:
                 nothing, or one that cuts a group that is not prunable.
         """
         keep = np.ones(self.num_units, bool)
+        if masks is not None and not isinstance(masks, dict):
+            raise ValueError(
+                f"masks must be a dict from group name to bool array, got {type(masks).__name__}."
+            )
         for name, mask in (masks or {}).items():
             group = self[name]
             keep[group.units] = _checked_mask(group, mask)
@@ -213,6 +218,11 @@ class ChannelGraph:
         return self._costs[budget]
 
     @property
+    def has_fixed_input(self):
+        """Whether the input size is fixed, so that MACs are known."""
+        return all(None not in tensor.shape[1:] for tensor in self.trace.inputs)
+
+    @property
     def uncounted_layers(self):
         """Names of layers with weights whose MACs no rule knows; `macs` leaves them out."""
         return [
@@ -250,7 +260,10 @@ class ChannelGraph:
         for call in self.trace.calls:
             inputs = [self.channels[tensor] for tensor in call.inputs]
             context = CallContext(call.name, [t.shape for t in call.outputs], space)
-            flow = flow_of(call.operation, inputs, context)
+            if any(isinstance(leaf, TracedTensor) for leaf in tree.flatten(call.kwargs)):
+                flow = context.keep_whole(inputs, "called with a mask or another tensor keyword")
+            else:
+                flow = flow_of(call.operation, inputs, context)
             if id(call.operation) in first_flows:
                 _couple_calls(first_flows[id(call.operation)], flow, context)
             first_flows.setdefault(id(call.operation), flow)
@@ -317,7 +330,7 @@ class ChannelGraph:
         return all(self._maker[block] == call.name for block in np.unique(self._block_of(labels)))
 
     def _mac_terms(self):
-        if any(None in tensor.shape[1:] for tensor in self.trace.inputs):
+        if not self.has_fixed_input:
             raise ValueError(
                 f"The MACs of '{self.model.name}' depend on its input size, which is not fixed: "
                 f"{[tensor.shape for tensor in self.trace.inputs]}. Build the model with a fixed "

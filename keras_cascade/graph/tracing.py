@@ -75,6 +75,12 @@ class Trace:
         """Each layer once, as a dict from its unique name to the layer, in call order."""
         return {call.name: call.operation for call in self.calls if call.is_layer}
 
+    def free_name(self, stem):
+        """`stem`, or with a number behind it, so that no operation or input is called that."""
+        taken = {call.name for call in self.calls} | set(_input_names(self.model))
+        taken |= set(_functional(self.model).output_names)
+        return _free_name(stem, taken)
+
 
 def trace(model):
     """Flattens a built Functional or Sequential model, nested models included.
@@ -91,7 +97,7 @@ def trace(model):
     """
     functional = _functional(model)
     inputs = [_traced(tensor) for tensor in functional.inputs]
-    tracer = _Tracer()
+    tracer = _Tracer(functional)
     outputs = tracer.walk(functional, inputs, prefix="")
     return Trace(model, tracer.calls, inputs, outputs)
 
@@ -195,17 +201,19 @@ def assemble(traced, inputs, values, name):
     Returns:
         A functional `keras.Model`.
     """
-    model = traced.model
-    outputs = []
-    for tensor, output_name in zip(traced.outputs, _functional(model).output_names, strict=True):
+    graph = _functional(traced.model)
+    outputs, named = [], {}
+    for tensor, output_name in zip(traced.outputs, graph.output_names, strict=True):
         value = values[tensor]
         # A nested model's output was named after that model, which the trace has dissolved.
         if _source_name(value) != output_name:
-            value = keras.layers.Identity(name=output_name)(value)
+            if output_name not in named:
+                named[output_name] = keras.layers.Identity(name=output_name)
+            value = named[output_name](value)
         outputs.append(value)
     return keras.Model(
-        tree.pack_sequence_as(model.input, inputs),
-        tree.pack_sequence_as(model.output, outputs),
+        tree.pack_sequence_as(graph.input, inputs),
+        tree.pack_sequence_as(graph.output, outputs),
         name=name,
     )
 
@@ -213,10 +221,14 @@ def assemble(traced, inputs, values, name):
 class _Tracer:
     """Walks functional graphs depth by depth, dissolving the models nested in them."""
 
-    def __init__(self):
+    def __init__(self, functional):
         self.calls = []
-        self._names = {}
-        self._taken = set()
+        # The names of inputs and outputs are promised; the layers that bear them keep them.
+        bearers = [tensor._keras_history.operation for tensor in functional.outputs]
+        self._names = {
+            id(bearer): bearer.name for bearer in bearers if _nested_functional(bearer) is None
+        }
+        self._taken = {bearer.name for bearer in bearers} | set(_input_names(functional))
 
     def walk(self, functional, inputs, prefix):
         known = dict(zip(map(id, functional.inputs), inputs, strict=True))
@@ -248,10 +260,7 @@ class _Tracer:
         if id(operation) not in self._names:
             name = operation.name
             if name in self._taken:
-                name = prefix + name
-            stem, count = name, 1
-            while name in self._taken:
-                name, count = f"{stem}_{count}", count + 1
+                name = _free_name(prefix + name, self._taken)
             self._taken.add(name)
             self._names[id(operation)] = name
         return self._names[id(operation)]
@@ -264,6 +273,13 @@ def _nodes_in_order(functional):
         yield from sorted(
             functional._nodes_by_depth[depth], key=lambda node: rank[id(node.operation)]
         )
+
+
+def _free_name(stem, taken):
+    name, count = stem, 1
+    while name in taken:
+        name, count = f"{stem}_{count}", count + 1
+    return name
 
 
 def _traced(tensor):

@@ -51,12 +51,11 @@ def profile(model):
     """
     graph = ChannelGraph(model)
     weights = [ops.convert_to_numpy(variable) for variable in model.weights]
-    fixed = all(None not in tensor.shape[1:] for tensor in graph.trace.inputs)
     return ModelProfile(
         params=sum(array.size for array in weights),
         trainable_params=sum(int(np.prod(v.shape)) for v in model.trainable_weights),
         nonzero_params=sum(int(np.count_nonzero(array)) for array in weights),
-        macs=graph.macs() if fixed else None,
+        macs=graph.macs() if graph.has_fixed_input else None,
         bytes=sum(array.nbytes for array in weights),
         uncounted_layers=tuple(graph.uncounted_layers),
     )

@@ -2,7 +2,6 @@
 
 from keras_cascade.recipe.settings import Settings
 from keras_cascade.recipe.stages import (
-    copy_of,
     evaluate,
     make_cascade,
     one_shot_l1,
@@ -13,7 +12,6 @@ from keras_cascade.recipe.stages import (
 
 __all__ = [
     "Settings",
-    "copy_of",
     "evaluate",
     "make_cascade",
     "one_shot_l1",

@@ -45,6 +45,14 @@ class Settings:
     seed: int = 0
     jit_compile: bool | None = None
 
+    def __post_init__(self):
+        for name, least in (("teacher_epochs", 0), ("epochs", 1), ("recover_epochs", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        for name in ("learning_rate", "prune_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")
+
     def make_optimizer(self, learning_rate, steps):
         """The optimizer of one stage, its learning rate falling to 0 along a cosine.
 

@@ -122,13 +122,6 @@ def evaluate(name, model, data, seed):
     }
 
 
-def copy_of(model):
-    """A model equal to `model` that shares nothing with it."""
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
 def _compile(trainer, settings, learning_rate, epochs, data):
     trainer.compile(
         optimizer=settings.make_optimizer(learning_rate, epochs * data.steps_per_epoch),

@@ -19,7 +19,8 @@ def plot_accuracy_against_macs(rows, path, title):
     """Draws test accuracy over MACs, one point a row, and writes a PNG.
 
     Args:
-        rows: list of dicts with name, accuracy (in [0, 1]) and macs.
+        rows: list of dicts with name, accuracy (in [0, 1]), macs, and accuracy_std where several
+            runs were averaged; it is drawn as a bar.
         path: of the PNG file.
         title: shown above.
 
@@ -54,6 +55,14 @@ def plot_accuracy_against_macs(rows, path, title):
             label=_LABELS.get(row["name"], f"assistant {row['name']}"),
             zorder=2,
         )
+        if row.get("accuracy_std"):
+            axes.errorbar(
+                row["macs"] / 1e6,
+                100 * row["accuracy"],
+                yerr=100 * row["accuracy_std"],
+                color=colour,
+                capsize=3,
+            )
     axes.set_xlabel("MACs of one example, millions")
     axes.set_ylabel("test accuracy, %")
     axes.set_xlim(left=0)

@@ -1,5 +1,7 @@
 """One-shot pruning: score the channels of a trained model once, cut, hand the smaller one back."""
 
+import numpy as np
+
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency.criteria import CRITERIA
 from keras_cascade.saliency.ranking import Ranking
@@ -57,5 +59,11 @@ def prune(
                 "a function from a ChannelGraph to scores."
             )
         criterion = CRITERIA[criterion]
-    keep = ranking.keep(criterion(graph), amount)
+    scores = np.asarray(criterion(graph), float)
+    if scores.shape != (graph.num_units,) or not np.isfinite(scores).all():
+        raise ValueError(
+            f"The criterion must return a finite score for each of the {graph.num_units} units, "
+            f"got an array of shape {scores.shape}."
+        )
+    keep = ranking.keep(scores, amount)
     return Surgeon(model, graph).extract(graph.masks(keep), verify=verify)

@@ -8,6 +8,8 @@ channels. Both honour a floor for each group and remove in portions that leave a
 `round_to`.
 """
 
+import numbers
+
 import numpy as np
 
 _ROUNDS = 10
@@ -33,7 +35,7 @@ class Ranking:
         if scope not in _SCOPES:
             raise ValueError(f"Unknown scope {scope!r}: use 'global' or 'layer'.")
         for name, value in (("round_to", round_to), ("min_channels", min_channels)):
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
         if not graph.prunable_groups:
             reasons = "; ".join(f"{group.name}: {group.reason}" for group in graph.groups[:5])
@@ -51,7 +53,6 @@ class Ranking:
         self._floors = np.minimum(floors, self._sizes)
         self._units = np.concatenate([np.arange(graph.num_units)[g.units] for g in groups])
         self._group_of = np.repeat(np.arange(len(groups)), self._sizes)
-        self._group_of_unit = dict(zip(self._units.tolist(), self._group_of.tolist(), strict=True))
 
     def removed(self, keep):
         """The fraction of the budget that a keep vector removes."""
@@ -67,11 +68,12 @@ class Ranking:
             raise ValueError(f"{argument} must lie between 0 and 1, got {amount}.")
         reachable = self.reachable()
         if amount > reachable:
+            rounded_down = np.floor(1e4 * reachable) / 1e4
             raise ValueError(
-                f"{argument}: {amount:.1%} of the {self.budget} cannot be removed from "
+                f"{argument}: {amount:.2%} of the {self.budget} cannot be removed from "
                 f"'{self.graph.model.name}'; with min_channels={self.min_channels} and "
-                f"round_to={self.round_to} at most {reachable:.1%} can. Lower the {argument}, "
-                "min_channels or round_to."
+                f"round_to={self.round_to} at most {rounded_down:.2%} can. "
+                f"Lower the {argument}, min_channels or round_to."
             )
 
     def keep(self, saliency, amount):
@@ -93,14 +95,19 @@ class Ranking:
         keep = self.graph.keep_vector()
         for stage in np.linspace(amount / _ROUNDS, amount, _ROUNDS):
             keep = self._remove_lowest(keep, saliency, self._whole * (1.0 - stage))
-        return keep
+        return self._put_back(keep, saliency, self._whole * (1.0 - amount))
 
     def miss(self, keep, amount):
         """Why a keep vector misses its amount by more than 1% of the budget; "" if it does not."""
         got = self.removed(keep)
         if abs(got - amount) <= 0.01:
             return ""
-        cause = "floors" if got < amount else "rounding: whole portions of channels are removed"
+        if got > amount:
+            cause = "rounding: whole portions of channels are removed"
+        elif amount > self.reachable():
+            cause = "floors"
+        else:
+            cause = "pruning has not come to its end"
         return (
             f"asked for {amount:.1%} of the {self.budget}, removed {got:.1%} ({cause}; "
             f"min_channels={self.min_channels}, round_to={self.round_to})"
@@ -129,24 +136,34 @@ class Ranking:
             return lowered
 
         enough = _first(lambda count: self._cost.total(without(count)) <= goal, len(order))
-        removed = [portions[index] for index in order[:enough]]
-        return self._put_back(without(enough), removed, goal)
+        return without(enough)
 
-    def _put_back(self, keep, removed, goal):
-        """Returns what the last, costly portion made it needless to remove, best first."""
-        closed = {self._group_of_unit[removed[-1][0]]} if removed else set()
-        for portion in reversed(removed[:-1] if self._overshoots(keep, goal) else []):
-            group = self._group_of_unit[portion[0]]
+    def _put_back(self, keep, saliency, goal):
+        """Returns what a costly portion removed later made needless to remove, best first."""
+        per_cost = saliency / np.maximum(self._cost.per_unit(keep), 1e-30)
+        waiting = {
+            g.name: self._last_removed(g, keep, per_cost) for g in self.graph.prunable_groups
+        }
+        while goal - self._cost.total(keep) > 0.001 * self._whole:
+            waiting = {name: portion for name, portion in waiting.items() if len(portion)}
+            if not waiting:
+                break
+            best = max(waiting, key=lambda name: per_cost[waiting[name]].mean())
             restored = keep.copy()
-            restored[portion] = True
-            if group not in closed and self._cost.total(restored) <= goal:
+            restored[waiting[best]] = True
+            if self._cost.total(restored) <= goal:
                 keep = restored
+                waiting[best] = self._last_removed(self.graph[best], keep, per_cost)
             else:  # what is less salient in this group must stay out too
-                closed.add(group)
+                del waiting[best]
         return keep
 
-    def _overshoots(self, keep, goal):
-        return goal - self._cost.total(keep) > 0.001 * self._whole
+    def _last_removed(self, group, keep, per_cost):
+        """The most salient removed channels of a group that together fill up a portion."""
+        units = np.arange(group.first_unit, group.first_unit + group.size)
+        removed, kept = units[~keep[units]], int(keep[units].sum())
+        goal = min((kept // self.round_to + 1) * self.round_to, group.size)
+        return removed[np.argsort(-per_cost[removed], kind="stable")][: goal - kept]
 
     def _layerwise(self, saliency, goal):
         def counts(fraction):

@@ -1,6 +1,6 @@
 """Surgery: models with fewer filters, and views that compute the same with all of them."""
 
-from keras_cascade.surgery.surgeon import Surgeon, SurgeryError
+from keras_cascade.surgery.surgeon import Surgeon, SurgeryError, copy_model
 from keras_cascade.surgery.views import masked_view
 
-__all__ = ["Surgeon", "SurgeryError", "masked_view"]
+__all__ = ["Surgeon", "SurgeryError", "copy_model", "masked_view"]

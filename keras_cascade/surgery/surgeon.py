@@ -11,10 +11,11 @@ import numpy as np
 from keras import ops
 
 from keras_cascade.graph.channel_graph import ChannelGraph
-from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs, trace
+from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.surgery.views import along_axis
 
 TOLERANCE = 1e-5
+EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 class SurgeryError(RuntimeError):
@@ -59,7 +60,7 @@ class Surgeon:
 
         Returns:
             A functional `keras.Model` of plain Keras layers with the same input and output
-            names, not compiled, that shares nothing with the original.
+            names, not compiled, that shares no layer or weight with the original.
 
         Raises:
             ValueError: bad masks (see `ChannelGraph.keep_vector`).
@@ -68,30 +69,29 @@ class Surgeon:
         """
         keep = self.graph.keep_vector(masks)
         stand_in = stand_in or {}
-        extracted = self._rebuild(keep, stand_in, name or self.graph.model.name)
-        if verify:
-            self._verify(extracted, keep, stand_in)
-        return extracted
-
-    def _rebuild(self, keep, stand_in, name):
-        made = {}
+        remade = self._remake_layers(keep, stand_in)
 
         def operation(call):
-            if not call.is_layer:
-                return renamed(call)
-            if id(call.operation) not in made:
-                config = self.graph.flow(call).config
-                counts = {key: self._kept(labels, keep).sum() for key, labels in config.items()}
-                source = stand_in.get(id(call.operation), call.operation)
-                made[id(call.operation)] = _remake(source, counts, call.name)
-            return made[id(call.operation)]
+            return remade[id(call.operation)] if call.is_layer else renamed(call)
 
         inputs = symbolic_inputs(self.graph.trace)
         values = replay(self.graph.trace, inputs, operation)
         for call, flow in self.graph.first_flows():
             layer = call.operation
-            self._copy_weights(layer, stand_in.get(id(layer), layer), made[id(layer)], flow, keep)
-        return assemble(self.graph.trace, inputs, values, name)
+            source = stand_in.get(id(layer), layer)
+            self._copy_weights(layer, source, remade[id(layer)], flow, keep)
+        if verify:
+            self._verify(remade, keep, stand_in)
+        return assemble(self.graph.trace, inputs, values, name or self.graph.model.name)
+
+    def _remake_layers(self, keep, stand_in):
+        """Each layer anew with the channel counts of `keep`, by the id of the original."""
+        remade = {}
+        for call, flow in self.graph.first_flows():
+            counts = {key: self._kept(labels, keep).sum() for key, labels in flow.config.items()}
+            source = stand_in.get(id(call.operation), call.operation)
+            remade[id(call.operation)] = _remake(source, counts, call.name)
+        return remade
 
     def _copy_weights(self, layer, source, target, flow, keep):
         axes_of = {id(variable): axes for variable, axes in flow.weights}
@@ -114,8 +114,10 @@ class Surgeon:
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
 
-    def _verify(self, extracted, keep, stand_in):
-        inputs = [_random_batch(tensor) for tensor in self.graph.trace.inputs]
+    def _verify(self, remade, keep, stand_in):
+        """Runs masked and remade layers side by side; both values go by the traced tensor."""
+        traced = self.graph.trace
+        inputs = [_random_batch(tensor) for tensor in traced.inputs]
 
         def gate(call, tensor, value):
             channels = self.graph.gated(call).get(tensor)
@@ -124,34 +126,59 @@ class Surgeon:
             mask = ops.cast(self._kept(channels.labels, keep), value.dtype)
             return value * along_axis(mask, channels.axis, len(channels.shape))
 
-        def operation(call):
-            return stand_in.get(id(call.operation), call.operation)
-
-        masked = replay(self.graph.trace, inputs, operation, gate)
-        twin = trace(extracted)
-        cut = replay(twin, inputs)
-        ends = zip(self.graph.trace.outputs, twin.outputs, strict=True)
-        if all(_equal(masked[one], cut[other])[0] for one, other in ends):
+        masked = replay(traced, inputs, lambda call: _inference(call, stand_in), gate)
+        cut = replay(traced, inputs, lambda call: _inference(call, remade))
+        tolerance = _tolerance(traced)
+        if all(_equal(masked[end], cut[end], tolerance)[0] for end in traced.outputs):
             return
-        self._raise_first_difference(masked, cut, twin, keep)
+        for call in traced.calls:
+            for tensor in call.outputs:
+                self._check_tensor(call, tensor, masked[tensor], cut[tensor], keep, tolerance)
 
-    def _raise_first_difference(self, masked, cut, twin, keep):
-        for call, twin_call in zip(self.graph.trace.calls, twin.calls, strict=False):
-            for tensor, twin_tensor in zip(call.outputs, twin_call.outputs, strict=True):
-                expected = ops.convert_to_numpy(masked[tensor])
-                channels = self.graph.channels[tensor]
-                if channels is not None:
-                    expected = np.compress(
-                        self._kept(channels.labels, keep), expected, axis=channels.axis
-                    )
-                same, message = _equal(expected, cut[twin_tensor])
-                if not same:
-                    raise SurgeryError(
-                        f"The extracted model differs from the masked model, first at layer "
-                        f"'{call.name}' ({type(call.operation).__name__}): {message}. If a rule "
-                        "of your own covers this layer, it states the layer's channels wrongly."
-                    )
-        raise SurgeryError("The extracted model's outputs differ from the masked model's.")
+    def _check_tensor(self, call, tensor, expected, got, keep, tolerance):
+        expected, channels = ops.convert_to_numpy(expected), self.graph.channels[tensor]
+        if channels is not None:
+            expected = np.compress(self._kept(channels.labels, keep), expected, axis=channels.axis)
+        same, message = _equal(expected, got, tolerance)
+        if not same:
+            raise SurgeryError(
+                f"The extracted model differs from the masked model, first at layer "
+                f"'{call.name}' ({type(call.operation).__name__}): {message}. If a rule of your "
+                "own covers this layer, it states the layer's channels wrongly."
+            )
+
+
+def copy_model(model):
+    """A model equal to `model` that shares no layer or weight with it.
+
+    Unlike `keras.models.clone_model` and `set_weights`, it carries over what layers derive from
+    their weights (the statistics of an adapted Normalization).
+
+    Args:
+        model: a built Functional or Sequential `keras.Model`.
+
+    Returns:
+        A functional `keras.Model`, nested models dissolved, not compiled.
+
+    Raises:
+        TypeError, ValueError: as `ChannelGraph(model)`.
+        SurgeryError: a layer cannot be made from its config.
+    """
+    return Surgeon(model).extract({}, verify=False)
+
+
+def _inference(call, replacements):
+    """What a call runs in verification: in inference mode even where the model fixes training."""
+    operation = replacements.get(id(call.operation), call.operation)
+    if "training" not in call.kwargs:
+        return operation
+    return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": False})
+
+
+def _tolerance(traced):
+    """Relative to float32's; layers that compute in half precision round more coarsely."""
+    dtypes = {getattr(layer, "compute_dtype", None) for layer in traced.layers.values()}
+    return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
 
 
 def _remake(layer, counts, name):
@@ -174,11 +201,13 @@ def _random_batch(tensor, examples=2, open_size=64):
     return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)
 
 
-def _equal(expected, got):
+def _equal(expected, got, tolerance):
     expected = np.asarray(ops.convert_to_numpy(expected), "float64")
     got = np.asarray(ops.convert_to_numpy(got), "float64")
     if expected.shape != got.shape:
         return False, f"shape {got.shape} instead of {expected.shape}"
-    difference = float(np.max(np.abs(expected - got), initial=0.0))
-    limit = TOLERANCE * max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    same = (expected == got) | (np.isnan(expected) & np.isnan(got))  # infinities, NaN in both
+    difference = np.max(np.abs(np.where(same, 0.0, expected - got)), initial=0.0)
+    finite = expected[np.isfinite(expected)]
+    limit = tolerance * max(1.0, float(np.max(np.abs(finite), initial=0.0)))
     return difference <= limit, f"max |difference| {difference:.3g}, allowed {limit:.3g}"

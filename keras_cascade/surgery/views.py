@@ -6,6 +6,8 @@ a constant. A view is built by replaying the trace with a gate before every such
 asked, with some layers replaced by stand-ins.
 """
 
+import itertools
+
 import keras
 from keras import ops
 
@@ -64,9 +66,16 @@ def masked_view(model, masks):
     """
     graph = ChannelGraph(model)
     keep = graph.keep_vector(masks)
+    numbers = itertools.count()
+
+    def gate(channels):
+        mask = keep[graph.units_at(channels.labels)]
+        name = graph.trace.free_name(f"channel_mask_{next(numbers)}")
+        return ChannelMask(mask, channels.axis, name=name)
+
     return build_view(
         graph,
-        lambda channels: ChannelMask(keep[graph.units_at(channels.labels)], channels.axis),
+        gate,
         name=f"{model.name}_masked",
     )
 

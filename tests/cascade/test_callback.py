@@ -128,7 +128,7 @@ def test_only_a_cascade_is_pruned():
         ({"begin": -1}, "begin must be a fraction"),
         ({"end": 1.5}, "end must be a fraction"),
         ({"begin": 0.7, "end": 0.6}, "begin must come before end"),
-        ({"frequency": 0}, "frequency must be at least 1"),
+        ({"frequency": 0}, "frequency must be an int of at least 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

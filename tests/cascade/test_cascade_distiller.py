@@ -176,7 +176,7 @@ def test_bad_arguments():
         ({"alpha": 1.0}, r"alpha must lie in \[0, 1\)"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"momentum": 1.0}, "momentum must lie"),
-        ({"round_to": 16}, "level: 20.0% .* at most 0.0%"),
+        ({"round_to": 16}, "level: 20.00% .* at most 0.00%"),
     ):
         with pytest.raises(ValueError, match=message):
             kc.CascadeDistiller(model, (0.2,), **arguments)
@@ -205,3 +205,44 @@ def test_bad_compile():
     ):
         with pytest.raises(ValueError, match=message):
             cascade.compile(optimizer, LOSS)
+
+
+def test_loss_scaling_is_refused_where_keras_adds_it_itself():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+        with pytest.raises(ValueError, match="loss-scaling"):
+            cascade.compile("adam", LOSS)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_crossentropy_as_keras_picks_it():
+    model = networks.small_convnet(classes=1, activation="sigmoid")
+    cascade = kc.CascadeDistiller(model, (0.5,), min_channels=1)
+    cascade.compile("adam", "crossentropy", jit_compile=False)
+    x, y = networks.examples_for(model, 16, 2)
+    assert np.isfinite(cascade.fit(x, y, verbose=0).history["loss"][0])
+
+
+def test_open_input_size_by_params():
+    inputs = keras.Input((None, None, 2))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(inputs))
+    model = keras.Model(inputs, layers.Dense(3)(x))
+    cascade = kc.CascadeDistiller(model, (0.3,), budget="params", min_channels=1)
+    assert "student" in cascade.levels_summary()
+
+
+def test_extraction_warns_of_a_missed_target():
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    cascade.update_masks(progress=0.3)
+    with pytest.warns(UserWarning, match="asked for 50.0%.*not come to its end"):
+        cascade.extract()
+
+
+def test_evaluate_names_each_result_once():
+    cascade, _, (x, y) = fit(networks.small_convnet())
+    results = cascade.evaluate(x, y, verbose=0, return_dict=True)
+    as_list = cascade.evaluate(x, y, verbose=0)
+    assert dict(zip(cascade.metrics_names, as_list, strict=True)) == results
+    np.testing.assert_allclose(cascade.predict_on_batch(x), cascade.predict(x, verbose=0))

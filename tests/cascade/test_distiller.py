@@ -50,3 +50,30 @@ def test_loss_equals_numpy():
 def test_outputs_must_agree():
     with pytest.raises(ValueError, match="must predict the same classes"):
         kc.Distiller(networks.small_convnet(classes=3), networks.small_convnet(classes=4))
+
+
+def test_frozen_teacher_adds_nothing_but_guidance():
+    inputs = keras.Input((4,))
+    strict = keras.layers.Dense(6, activity_regularizer=keras.regularizers.L2(1.0))(inputs)
+    teacher = keras.Model(inputs, keras.layers.Dense(3)(strict))
+    student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    distiller = kc.Distiller(student, teacher, alpha=0.0)
+    distiller.compile("sgd", LOSS, jit_compile=False)
+    x, y = networks.examples_for(teacher, 8, classes=3)
+    logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["student_loss"], rel=1e-6)
+
+
+def test_adapted_teacher_is_copied_whole(rng):
+    normal = keras.layers.Normalization(axis=-1)
+    normal.adapt(rng.normal(5, 3, (64, 4)))
+    teacher = keras.Sequential([keras.Input((4,)), normal, keras.layers.Dense(3)])
+    student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    distiller = kc.Distiller(student, teacher)
+    x = rng.standard_normal((5, 4)).astype("float32")
+    np.testing.assert_allclose(distiller(x)["teacher"], teacher(x), rtol=1e-5)
+
+
+def test_logits_and_probabilities_do_not_mix():
+    with pytest.raises(ValueError, match="ends in probabilities .* the other in logits"):
+        kc.Distiller(networks.small_convnet(activation="softmax"), networks.small_convnet())

@@ -74,7 +74,7 @@ def test_labels_outside_the_classes(label):
     x, y = networks.examples_for(cascade._base, 16)
     y[9] = label
     before = [v.numpy().copy() for v in cascade.weights]
-    with pytest.raises(ValueError, match=r"labels outside the classes 0\.\.3 at step 2"):
+    with pytest.raises(ValueError, match=r"at step 2 .*labels outside the classes 0\.\.3"):
         cascade.fit(x, y, batch_size=8, shuffle=False, verbose=0)
     for old, new in zip(before, cascade.weights, strict=True):
         if not new.path.endswith("labels_outside"):
@@ -89,3 +89,43 @@ def test_ignored_label_is_not_outside():
     y[3] = -1
     assert np.isfinite(cascade.fit(x, y, batch_size=8, verbose=0).history["loss"][0])
     assert cascade.labels_outside() == 0
+
+
+def test_bad_labels_in_validation_and_evaluation():
+    cascade = _cascade()
+    x, y = networks.examples_for(cascade._base, 16)
+    for run in (
+        lambda: cascade.fit(x, y, batch_size=8, validation_data=(x, y + 3), verbose=0),
+        lambda: cascade.evaluate(x, y + 3, verbose=0),
+    ):
+        with pytest.raises(ValueError, match=r"In evaluation, .* outside the classes 0\.\.3"):
+            run()
+    assert np.isfinite(cascade.fit(x, y, batch_size=8, verbose=0).history["loss"][0])
+    x[3] = np.nan
+    with pytest.raises(kc.NonFiniteLossError, match="bad values in the data"):
+        cascade.fit(x, y, batch_size=8, verbose=0)
+
+
+def test_bad_labels_of_a_distiller():
+    distiller = kc.Distiller(networks.small_convnet(), networks.small_convnet())
+    distiller.compile("sgd", LOSS, jit_compile=False)
+    x, y = networks.examples_for(networks.small_convnet(), 16)
+    with pytest.raises(ValueError, match=r"outside the classes 0\.\.3"):
+        distiller.fit(x, y + 3, batch_size=8, verbose=0)
+
+
+def test_steps_are_counted_within_executions():
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    cascade.compile("sgd", LOSS, jit_compile=False, steps_per_execution=2)
+    x, y = networks.examples_for(cascade._base, 32)
+    x[-1] = np.nan
+    with pytest.raises(kc.NonFiniteLossError, match="at step 4"):
+        cascade.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+
+
+def test_validation_that_is_not_finite_stops_too():
+    cascade = _cascade()
+    x, y = networks.examples_for(cascade._base, 16)
+    bad = np.full_like(x, np.nan)
+    with pytest.raises(kc.NonFiniteLossError, match="in the validation of epoch 1"):
+        cascade.fit(x, y, batch_size=8, validation_data=(bad, y), verbose=0)

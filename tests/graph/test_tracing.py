@@ -3,6 +3,7 @@
 import invariants
 import keras
 import numpy as np
+import pytest
 from keras import layers, ops
 
 import keras_cascade as kc
@@ -69,3 +70,89 @@ def test_user_model_is_left_as_it_was(rng):
     assert names == [variable.path for variable in model.weights]
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def _tower(name="tower"):
+    inputs = keras.Input((4,))
+    x = layers.Dense(6, name="wide")(inputs)
+    return keras.Model(inputs, layers.Dense(3, name="narrow")(x), name=name)
+
+
+def _tower_for_two():
+    first, second, tower = keras.Input((4,), name="a"), keras.Input((4,), name="b"), _tower()
+    return keras.Model([first, second], [tower(first), tower(second)])
+
+
+def _nested_with_two_outputs():
+    inputs = keras.Input((4,))
+    x = layers.Dense(6, name="wide")(inputs)
+    two = keras.Model(inputs, [layers.Dense(2)(x), layers.Dense(3)(x)], name="two")
+    outer = keras.Input((4,), name="outer")
+    return keras.Model(outer, two(outer))
+
+
+def _layer_named_as_its_model():
+    head = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(5, name="head"), layers.Dense(2, name="d")], name="head"
+    )
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, head(inputs))
+
+
+def _layer_named_as_the_input():
+    inputs = keras.Input((4,), name="wide")
+    return keras.Model(inputs, layers.Dense(2, name="out")(_tower()(inputs)))
+
+
+def _layers_named_as_ours():
+    inputs = keras.Input((4,))
+    x = layers.Dense(6, name="student_gates")(inputs)
+    x = layers.Dense(6, name="channel_mask_0")(x)
+    return keras.Model(inputs, layers.Dense(2, name="out")(x))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        _tower_for_two,
+        _nested_with_two_outputs,
+        _layer_named_as_its_model,
+        _layer_named_as_the_input,
+        _layers_named_as_ours,
+    ],
+)
+def test_names_that_meet_when_flattened(build, rng):
+    model = build()
+    graph = kc.ChannelGraph(model)
+    assert graph.prunable_groups
+    small = kc.Surgeon(model).extract(invariants.random_masks(graph, rng))
+    assert small.output_names == model.output_names
+    invariants.assert_extraction(model, invariants.random_masks(graph, rng))
+    if len(model.outputs) == 1:
+        kc.CascadeDistiller(model, (0.2,), min_channels=1)
+
+
+def test_sequential_models(rng):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, name="conv"),
+            layers.Flatten(),
+            layers.Dense(3, name="out"),
+        ]
+    )
+    graph = kc.ChannelGraph(model)
+    invariants.assert_extraction(model, invariants.random_masks(graph, rng))
+    cascade = kc.CascadeDistiller(model, (0.5,), min_channels=1)
+    cascade.update_masks()
+    assert cascade.extract().count_params() < model.count_params()
+    assert kc.profile(kc.prune(model, 0.5)).macs < kc.profile(model).macs
+
+
+def test_keras_masks_keep_channels_whole():
+    inputs = keras.Input((7,), dtype="int32")
+    x = layers.Embedding(20, 6, mask_zero=True)(inputs)
+    x = layers.Dense(5, name="masked")(x)
+    x = layers.GlobalAveragePooling1D()(layers.Dense(4, name="read")(x))
+    graph = kc.ChannelGraph(keras.Model(inputs, layers.Dense(2)(x)))
+    assert "called with a mask" in graph["masked"].reason

@@ -61,3 +61,10 @@ def test_bad_arguments():
         kc.prune(model, 1.5)
     with pytest.raises(ValueError, match="at most"):
         kc.prune(model, 0.99)
+
+
+def test_criterion_must_score_every_unit():
+    model = networks.small_convnet()
+    for bad in (lambda graph: np.ones(3), lambda graph: np.full(graph.num_units, np.nan)):
+        with pytest.raises(ValueError, match="finite score for each"):
+            kc.prune(model, 0.3, bad)

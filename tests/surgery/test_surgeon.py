@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 import keras_cascade as kc
+from keras_cascade.surgery import copy_model
 
 
 def test_extraction_is_exact_at_random_masks(architecture, rng):
@@ -83,3 +84,64 @@ def test_layer_that_cannot_be_made_again_is_named():
     model = keras.Model(inputs, layers.Dense(2)(x))
     with pytest.raises(kc.SurgeryError, match=r"(?s)'custom' \(_NoConfig\).*get_config"):
         kc.Surgeon(model).extract({})
+
+
+def test_wrong_layer_in_a_nested_model_is_named():
+    class Turning(_Reversing):
+        pass
+
+    @kc.register_rule(Turning)
+    def wrong(layer, inputs, call):
+        return kc.Flow([call.same(inputs[0])])
+
+    inputs = keras.Input((6, 6, 3))
+    inner = keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            layers.Conv2D(6, 3, name="n1"),
+            Turning(name="bad"),
+            layers.Conv2D(4, 3, name="n2"),
+        ]
+    )
+    outer = inputs
+    for name in ("t1", "t2"):
+        outer = layers.Conv2D(4, 3, name=name)(outer)
+    x = layers.Concatenate()([outer, inner(inputs)])
+    model = networks.unsettled(keras.Model(inputs, layers.Conv2D(2, 1, name="head")(x)))
+    with pytest.raises(kc.SurgeryError, match="first at layer 'bad'"):
+        kc.Surgeon(model).extract({"n1": np.arange(6) < 3, "t1": np.arange(4) < 2})
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_verified_with_its_own_tolerance(policy, rng):
+    inputs = keras.Input((8, 8, 3))
+    x = inputs
+    for name in ("a", "b", "c"):
+        x = layers.Conv2D(32, 3, padding="same", name=name, dtype=policy)(x)
+        x = layers.BatchNormalization(dtype=policy)(x)
+    model = networks.unsettled(keras.Model(inputs, layers.Conv2D(2, 1, name="head")(x)))
+    graph = kc.ChannelGraph(model)
+    for _ in range(3):
+        masks = invariants.random_masks(graph, rng)
+        assert kc.Surgeon(model).extract(masks).count_params() == graph.params(masks)
+
+
+def test_nan_and_fixed_training_do_not_fail_a_right_extraction():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(6, 3, name="made")(inputs)
+    x = layers.Dropout(0.5)(x, training=True)
+    x = layers.Conv2D(4, 3, name="reader")(x)
+    outputs = keras.ops.log(x)  # NaN wherever x is negative
+    model = networks.unsettled(keras.Model(inputs, outputs))
+    small = kc.Surgeon(model).extract({"made": np.arange(6) < 3})
+    assert small.get_layer("made").filters == 3
+
+
+def test_copy_carries_derived_state(rng):
+    normal = layers.Normalization(axis=-1)
+    normal.adapt(rng.normal(5, 3, (64, 4)))
+    model = keras.Sequential([keras.Input((4,)), normal, layers.Dense(2)])
+    copy = copy_model(model)
+    invariants.assert_same_outputs(invariants.outputs_of(model), invariants.outputs_of(copy))
+    copy.layers[-1].kernel.assign(copy.layers[-1].kernel * 0)
+    assert np.abs(model.layers[-1].kernel.numpy()).max() > 0
