@@ -68,5 +68,5 @@ def plot_accuracy_against_macs(rows, path, title):
     axes.set_xlim(left=0)
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path)

@@ -154,5 +154,8 @@ def test_keras_masks_keep_channels_whole():
     x = layers.Embedding(20, 6, mask_zero=True)(inputs)
     x = layers.Dense(5, name="masked")(x)
     x = layers.GlobalAveragePooling1D()(layers.Dense(4, name="read")(x))
-    graph = kc.ChannelGraph(keras.Model(inputs, layers.Dense(2)(x)))
-    assert "called with a mask" in graph["masked"].reason
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    graph = kc.ChannelGraph(model)
+    assert "called with a mask" in graph["read"].reason
+    small = kc.Surgeon(model).extract({"masked": np.arange(5) < 2})
+    assert small.count_params() == graph.params({"masked": np.arange(5) < 2})
