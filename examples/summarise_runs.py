@@ -4,6 +4,8 @@
         --output=docs/demo --insert_into=README.md --section=demo
 """
 
+import quiet_start  # isort: skip  # noqa: F401
+
 import pathlib
 import sys
 
