@@ -70,6 +70,7 @@ def test_help_is_readable():
     ("flags", "message"),
     [
         (["--model=resnet21"], "Unknown model 'resnet21'. Did you mean"),
+        (["--levels=half"], "--levels must be numbers"),
         (["--levels=0.5,0.999"], "cannot be removed"),
         (["--teacher=nowhere.keras"], "no such file"),
         (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
