@@ -70,6 +70,8 @@ def test_help_is_readable():
     ("flags", "message"),
     [
         (["--model=resnet21"], "Unknown model 'resnet21'. Did you mean"),
+        (["--levels=0.5,0.3"], "strictly increasing"),
+        (["--optimizer=sdg"], "sdg"),
         (["--levels=half"], "--levels must be numbers"),
         (["--levels=0.5,0.999"], "cannot be removed"),
         (["--teacher=nowhere.keras"], "no such file"),
