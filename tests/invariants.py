@@ -15,13 +15,21 @@ def random_masks(graph, rng, share=0.5):
     return masks
 
 
-def outputs_of(model, examples=3, seed=1):
-    """The outputs of a model on a random batch, flat, as NumPy arrays."""
+def random_batch(model, examples=3, seed=1):
+    """A list of arrays for the model's inputs: normal numbers, or small non-negative integers."""
     random = np.random.default_rng(seed)
     batch = []
     for tensor in model.inputs:
-        shape = [examples] + [size or 16 for size in tensor.shape[1:]]
-        batch.append(random.standard_normal(shape).astype("float32"))
+        shape = [tensor.shape[0] or examples] + [size or 16 for size in tensor.shape[1:]]
+        whole = keras.backend.is_int_dtype(tensor.dtype)
+        values = random.integers(0, 11, shape) if whole else random.standard_normal(shape)
+        batch.append(values.astype(tensor.dtype))
+    return batch
+
+
+def outputs_of(model, examples=3, seed=1):
+    """The outputs of a model on a random batch, flat, as NumPy arrays."""
+    batch = random_batch(model, examples, seed)
     if isinstance(model, keras.Sequential):
         outputs = model(batch[0], training=False)
     else:

@@ -101,7 +101,7 @@ class CascadeDistiller(GuidedTrainer):
         ]
         own_layers = [{}] + [_own_normalisations(graph, n) for n in names[1:]]
         views = [build_view(graph, name="teacher")] + [
-            build_view(graph, _gate_maker(graph, g), own, name=n)
+            build_view(graph, g, own, name=n)
             for n, g, own in zip(names[1:], gates, own_layers[1:], strict=True)
         ]
         super().__init__(
@@ -328,7 +328,3 @@ def _own_normalisations(graph, level):
             copy.set_weights(layer.get_weights())
             own[id(layer)] = copy
     return own
-
-
-def _gate_maker(graph, gates):
-    return lambda channels: gates.place(graph.units_at(channels.labels), channels.axis)

@@ -10,12 +10,10 @@ group, are its public form.
 import dataclasses
 
 import numpy as np
-from keras import tree
 
-from keras_cascade.graph.channels import ChannelSpace
 from keras_cascade.graph.cost import Cost
-from keras_cascade.graph.rules import CallContext, flow_of
-from keras_cascade.graph.tracing import TracedTensor, trace
+from keras_cascade.graph.tracing import free_name, trace
+from keras_cascade.graph.walk import walk
 from keras_cascade.table import text_table
 
 
@@ -80,12 +78,11 @@ class ChannelGraph:
     def __init__(self, model):
         self.model = model
         self.trace = trace(model)
-        self.channels = {}
-        self._flow_of = {}
-        space = ChannelSpace()
-        self._walk(space)
-        self._maker, self._block_of = space.makers, space.block_of
-        self._number_units(space)
+        walked = walk(self.trace)
+        self.channels, self._flow_of = walked.channels, walked.flows
+        self._read_by = walked.reads
+        self._maker, self._block_of = walked.space.makers, walked.space.block_of
+        self._number_units(walked.space)
         self._costs = {}
 
     # What the channels are
@@ -120,13 +117,23 @@ class ChannelGraph:
         Returns:
             A dict from `TracedTensor` to its `Channels`.
         """
-        tensors = (call.inputs[index] for index in self.flow(call).reads)
         return {
             tensor: self.channels[tensor]
-            for tensor in tensors
-            if self.channels[tensor] is not None
-            and self._prunable_units[self.units_at(self.channels[tensor].labels)].any()
+            for tensor in self._read_by[call]
+            if not self.channels[tensor].fixed and self.is_prunable(self.channels[tensor].labels)
         }
+
+    def mixes_inside(self, call):
+        """Whether a `Call` mixes, within itself, channels that may be removed."""
+        flow = self.flow(call)
+        labels = [labels for _, _, labels in flow.inner_reads]
+        if flow.masked_call is not None:
+            labels += [channels.labels for channels in flow.outputs if not channels.fixed]
+        return any(self.is_prunable(one) for one in labels)
+
+    def is_prunable(self, labels):
+        """Whether any of these channels may be removed."""
+        return bool(self._prunable_units[self.units_at(labels)].any())
 
     def filters(self):
         """The weight axes along which channels are made.
@@ -136,9 +143,11 @@ class ChannelGraph:
             the unit it makes.
         """
         for call, flow in self.first_flows():
+            read_inside = {(id(variable), axis) for variable, axis, _ in flow.inner_reads}
             for variable, axes in flow.weights:
                 for axis, labels in axes.items():
-                    if len(variable.shape) > 1 and self._makes(call, labels):
+                    makes = len(variable.shape) > 1 and self._makes(call, labels)
+                    if makes and (id(variable), axis) not in read_inside:
                         yield variable, axis % len(variable.shape), self.units_at(labels)
 
     # Masks and keep vectors
@@ -253,26 +262,6 @@ class ChannelGraph:
 
     # Construction
 
-    def _walk(self, space):
-        for tensor in self.trace.inputs:
-            self.channels[tensor] = _input_channels(tensor, space)
-        first_flows = {}
-        for call in self.trace.calls:
-            inputs = [self.channels[tensor] for tensor in call.inputs]
-            context = CallContext(call.name, [t.shape for t in call.outputs], space)
-            if any(isinstance(leaf, TracedTensor) for leaf in tree.flatten(call.kwargs)):
-                flow = context.keep_whole(inputs, "called with a mask or another tensor keyword")
-            else:
-                flow = flow_of(call.operation, inputs, context)
-            if id(call.operation) in first_flows:
-                _couple_calls(first_flows[id(call.operation)], flow, context)
-            first_flows.setdefault(id(call.operation), flow)
-            self._flow_of[call] = flow
-            self.channels.update(zip(call.outputs, flow.outputs, strict=True))
-        for tensor in self.trace.outputs:
-            if self.channels[tensor] is not None:
-                space.pin(self.channels[tensor].labels, "model output")
-
     def _number_units(self, space):
         roots = space.units()
         block_of_root = space.blocks(roots)[space.block_of(roots)]
@@ -288,13 +277,12 @@ class ChannelGraph:
             members = np.flatnonzero(block_of_root == block)
             units, self_index = np.unique(roots[members], return_inverse=True)
             self._unit_of[members] = start + self_index
-            producers = tuple(
-                dict.fromkeys(space.makers[b] for b in np.unique(space.block_of(members)))
-            )
-            producers = tuple(name for name in producers if name is not None)
+            makers = [space.makers[b] for b in np.unique(space.block_of(members))]
+            makers = [maker for maker in makers if maker is not None]
+            producers = tuple(dict.fromkeys(maker.layer for maker in makers))
             if producers:
                 group = ChannelGroup(
-                    producers[0],
+                    free_name(str(makers[0]), self._by_name),
                     len(units),
                     block not in reasons,
                     reasons.get(block, ""),
@@ -303,7 +291,7 @@ class ChannelGraph:
                     start,
                 )
                 self.groups.append(group)
-                self._by_name.setdefault(group.name, group)
+                self._by_name[group.name] = group
             start += len(units)
         self.num_units = start
         self._prunable_units = np.zeros(start, bool)
@@ -313,9 +301,12 @@ class ChannelGraph:
     def _consumers(self, space, block_of_root):
         consumers = {}
         for call, flow in self._flow_of.items():
-            for index in flow.reads:
-                channels = self.channels[call.inputs[index]]
-                for block in np.unique(block_of_root[channels.labels]) if channels else ():
+            read = [self.channels[tensor].labels for tensor in self._read_by[call]]
+            read += [labels for _, _, labels in flow.inner_reads]
+            for labels in read:
+                if labels is None:
+                    continue
+                for block in np.unique(block_of_root[labels]):
                     names = consumers.setdefault(int(block), [])
                     if call.name not in names:
                         names.append(call.name)
@@ -327,7 +318,8 @@ class ChannelGraph:
         return [(call, self._flow_of[call]) for call in reversed(first_calls.values())]
 
     def _makes(self, call, labels):
-        return all(self._maker[block] == call.name for block in np.unique(self._block_of(labels)))
+        makers = [self._maker[block] for block in np.unique(self._block_of(labels))]
+        return all(maker is not None and maker.layer == call.name for maker in makers)
 
     def _mac_terms(self):
         if not self.has_fixed_input:
@@ -353,34 +345,6 @@ class ChannelGraph:
         units, first_labels = np.unique(self._unit_of, return_index=True)
         labels = first_labels[self._prunable_units[units]]
         return [(1, [labels])]
-
-
-def _input_channels(tensor, space):
-    if len(tensor.shape) < 2 or tensor.shape[-1] is None:
-        return None
-    context = CallContext(None, [tensor.shape], space)
-    labels = space.draw(tensor.shape[-1], None)
-    space.pin(labels, "model input")
-    return context.output(labels)
-
-
-def _couple_calls(first, second, context):
-    """A layer called twice has one set of weights: what they run over goes together."""
-
-    def layout(flow):
-        return [
-            (id(v), [(axis, len(labels)) for axis, labels in axes.items()])
-            for v, axes in flow.weights
-        ]
-
-    if layout(first) == layout(second):
-        for (_, axes), (_, others) in zip(first.weights, second.weights, strict=True):
-            for axis, labels in axes.items():
-                context.couple(labels, others[axis])
-        return
-    for _, axes in first.weights + second.weights:
-        for labels in axes.values():
-            context.pin(labels, "a shared layer whose calls treat channels differently")
 
 
 def _checked_mask(group, mask):

@@ -18,35 +18,49 @@ class Channels:
 
     Attributes:
         shape: the tensor's shape, the batch dimension first.
-        axis: the channel axis, counted from 0 (never the batch axis).
-        labels: int array of shape `(shape[axis],)`.
+        axis: the channel axis, counted from 0 (never the batch axis); None if there is none.
+        labels: int array of shape `(shape[axis],)`; None without a channel axis.
+        fixed: whether nothing of the tensor can be removed (an input of the model, the result of
+            a layer that is kept whole), so that any axis of it may be read as its channels.
     """
 
     shape: tuple
-    axis: int
-    labels: np.ndarray
+    axis: int | None
+    labels: np.ndarray | None
+    fixed: bool = False
 
     def __len__(self):
         return len(self.labels)
 
-    @property
-    def last(self):
-        """Whether the channels run along the last axis."""
-        return self.axis == len(self.shape) - 1
+
+@dataclasses.dataclass(frozen=True)
+class Maker:
+    """What drew a block of labels.
+
+    Attributes:
+        layer: name of the layer.
+        part: which of its channels these are, where it makes several kinds ("heads"); else "".
+    """
+
+    layer: str
+    part: str = ""
+
+    def __str__(self):
+        return f"{self.layer}/{self.part}" if self.part else self.layer
 
 
 class ChannelSpace:
     """All labels of one model, and what is known about them."""
 
     def __init__(self):
-        self.makers = []  # name of the layer that drew each block of labels
+        self.makers = []  # the `Maker` of each block of labels; None for fixed tensors
         self._starts = []
         self._size = 0
         self._couplings = []
         self._pins = []
 
     def draw(self, size, maker):
-        """Fresh labels for `size` channels that the layer named `maker` makes."""
+        """Fresh labels for `size` channels made by a `Maker`, or by None: a fixed tensor's."""
         self.makers.append(maker)
         self._starts.append(self._size)
         labels = np.arange(self._size, self._size + size)
@@ -63,6 +77,16 @@ class ChannelSpace:
     def pin(self, labels, reason):
         """States that these channels are never removed, and why."""
         self._pins.append((labels, reason))
+
+    def mark(self):
+        """The present state, to `rewind` to."""
+        return len(self.makers), self._size, len(self._couplings), len(self._pins)
+
+    def rewind(self, mark):
+        """Forgets all that was drawn and stated since `mark` was taken."""
+        blocks, self._size, couplings, pins = mark
+        del self.makers[blocks:], self._starts[blocks:]
+        del self._couplings[couplings:], self._pins[pins:]
 
     def block_of(self, labels):
         """The index, into `makers`, of the block each label was drawn in."""

@@ -79,7 +79,7 @@ class Trace:
         """`stem`, or with a number behind it, so that no operation or input is called that."""
         taken = {call.name for call in self.calls} | set(_input_names(self.model))
         taken |= set(_functional(self.model).output_names)
-        return _free_name(stem, taken)
+        return free_name(stem, taken)
 
 
 def trace(model):
@@ -260,7 +260,7 @@ class _Tracer:
         if id(operation) not in self._names:
             name = operation.name
             if name in self._taken:
-                name = _free_name(prefix + name, self._taken)
+                name = free_name(prefix + name, self._taken)
             self._taken.add(name)
             self._names[id(operation)] = name
         return self._names[id(operation)]
@@ -275,7 +275,8 @@ def _nodes_in_order(functional):
         )
 
 
-def _free_name(stem, taken):
+def free_name(stem, taken):
+    """`stem`, or with a number behind it, so that it is not in `taken`."""
     name, count = stem, 1
     while name in taken:
         name, count = f"{stem}_{count}", count + 1

@@ -65,6 +65,18 @@ class ChannelGates(keras.layers.Layer):
         index = len(self._places) - 1
         return lambda tensor: self(tensor, place=index)
 
+    def vector(self, units):
+        """The gates of these units as a float32 vector, for a layer that mixes them inside.
+
+        Args:
+            units: int array.
+
+        Returns:
+            Tensor of shape `(len(units),)`, 1 = kept, 0 = removed.
+        """
+        mask, probe = ops.convert_to_tensor(self.mask), ops.convert_to_tensor(self.probe)
+        return _gate_vector(mask, probe, np.asarray(units))
+
     def call(self, inputs, place):
         units, axis = self._places[place]
         return _gate(
@@ -110,3 +122,20 @@ def _gate(tensor, mask, probe, units, axis):
         return x * scale, gradient
 
     return gated(tensor, mask, probe)
+
+
+def _gate_vector(mask, probe, units):
+    """`mask` at some units; the gradient with respect to it reaches `probe`."""
+    total = mask.shape[0]
+
+    @ops.custom_gradient
+    def gates(mask, probe):
+        def gradient(*args, upstream=None):
+            if upstream is None:
+                (upstream,) = args
+            pull = ops.segment_sum(ops.cast(upstream, "float32"), units, num_segments=total)
+            return ops.zeros_like(mask), pull
+
+        return ops.take(mask, units, axis=0), gradient
+
+    return gates(mask, probe)

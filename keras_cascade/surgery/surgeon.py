@@ -6,13 +6,16 @@ ordinary functional model. It is not trained again to be right: it *equals* the 
 unless told otherwise the surgeon checks that on a random batch, layer by layer.
 """
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
-from keras_cascade.surgery.views import along_axis
+from keras_cascade.graph.walk import call_arguments
+from keras_cascade.surgery.views import along_axis, call_masked
 
 TOLERANCE = 1e-5
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -69,10 +72,10 @@ class Surgeon:
         """
         keep = self.graph.keep_vector(masks)
         stand_in = stand_in or {}
-        remade = self._remake_layers(keep, stand_in)
+        remade = self._remake(keep, stand_in)
 
         def operation(call):
-            return remade[id(call.operation)] if call.is_layer else renamed(call)
+            return self._with_counts(call, remade[id(call.operation)], keep)
 
         inputs = symbolic_inputs(self.graph.trace)
         values = replay(self.graph.trace, inputs, operation)
@@ -84,14 +87,45 @@ class Surgeon:
             self._verify(remade, keep, stand_in)
         return assemble(self.graph.trace, inputs, values, name or self.graph.model.name)
 
-    def _remake_layers(self, keep, stand_in):
-        """Each layer anew with the channel counts of `keep`, by the id of the original."""
+    def _remake(self, keep, stand_in):
+        """Each operation anew with the channel counts of `keep`, by the id of the original."""
         remade = {}
-        for call, flow in self.graph.first_flows():
-            counts = {key: self._kept(labels, keep).sum() for key, labels in flow.config.items()}
-            source = stand_in.get(id(call.operation), call.operation)
-            remade[id(call.operation)] = _remake(source, counts, call.name)
+        for call in self.graph.trace.calls:
+            if id(call.operation) in remade:
+                continue
+            config = self.graph.flow(call).config
+            counts = {key: self._counted(value, keep) for key, value in config.items()}
+            if call.is_layer:
+                source = stand_in.get(id(call.operation), call.operation)
+                remade[id(call.operation)] = _made_anew(source, counts, call.name)
+            elif counts:
+                remade[id(call.operation)] = _made_anew(call.operation, counts, call.name)
+            else:
+                remade[id(call.operation)] = renamed(call)
         return remade
+
+    def _with_counts(self, call, operation, keep):
+        """What is called in the smaller model: arguments that count channels count the kept."""
+        changed = self.graph.flow(call).arguments
+        if not changed:
+            return operation
+        counts = {key: self._counted(value, keep) for key, value in changed.items()}
+
+        def called(*args, **kwargs):
+            return operation(**{**call_arguments(call.operation, args, kwargs), **counts})
+
+        return called
+
+    def _counted(self, structure, keep):
+        """A structure with the number of kept channels in the place of labels."""
+        if isinstance(structure, np.ndarray):
+            return int(self._kept(structure, keep).sum())
+        if isinstance(structure, slice):
+            ends = structure.start, structure.stop, structure.step
+            return slice(*(self._counted(end, keep) for end in ends))
+        if isinstance(structure, list | tuple):
+            return type(structure)(self._counted(entry, keep) for entry in structure)
+        return structure
 
     def _copy_weights(self, layer, source, target, flow, keep):
         axes_of = {id(variable): axes for variable, axes in flow.weights}
@@ -119,15 +153,29 @@ class Surgeon:
         traced = self.graph.trace
         inputs = [_random_batch(tensor) for tensor in traced.inputs]
 
+        def mask_of(labels):
+            return ops.convert_to_tensor(self._kept(labels, keep), dtype="float32")
+
         def gate(call, tensor, value):
             channels = self.graph.gated(call).get(tensor)
             if channels is None:
                 return value
-            mask = ops.cast(self._kept(channels.labels, keep), value.dtype)
+            mask = ops.cast(mask_of(channels.labels), value.dtype)
             return value * along_axis(mask, channels.axis, len(channels.shape))
 
-        masked = replay(traced, inputs, lambda call: _inference(call, stand_in), gate)
-        cut = replay(traced, inputs, lambda call: _inference(call, remade))
+        def whole(call):
+            operation = stand_in.get(id(call.operation), call.operation)
+            if not self.graph.mixes_inside(call):
+                return _inference(call, operation)
+            flow = self.graph.flow(call)
+            return _inference(call, lambda *a, **k: call_masked(operation, flow, mask_of, *a, **k))
+
+        def smaller(call):
+            operation = _inference(call, remade[id(call.operation)])
+            return self._with_counts(call, operation, keep)
+
+        masked = replay(traced, inputs, whole, gate)
+        cut = replay(traced, inputs, smaller)
         tolerance = _tolerance(traced)
         if all(_equal(masked[end], cut[end], tolerance)[0] for end in traced.outputs):
             return
@@ -167,9 +215,8 @@ def copy_model(model):
     return Surgeon(model).extract({}, verify=False)
 
 
-def _inference(call, replacements):
+def _inference(call, operation):
     """What a call runs in verification: in inference mode even where the model fixes training."""
-    operation = replacements.get(id(call.operation), call.operation)
     if "training" not in call.kwargs:
         return operation
     return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": False})
@@ -181,13 +228,16 @@ def _tolerance(traced):
     return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
 
 
-def _remake(layer, counts, name):
-    config = {**layer.get_config(), **{key: int(n) for key, n in counts.items()}, "name": name}
+def _made_anew(operation, counts, name):
+    config = {**operation.get_config(), "name": name}
+    for key, value in counts.items():
+        *path, last = key if isinstance(key, tuple) else (key,)
+        functools.reduce(dict.__getitem__, path, config)[last] = value
     try:
-        return type(layer).from_config(config)
+        return type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SurgeryError(
-            f"Layer '{name}' ({type(layer).__name__}) cannot be made anew from its config: "
+            f"Layer '{name}' ({type(operation).__name__}) cannot be made anew from its config: "
             f"{error}. Give it a get_config() that from_config() accepts."
         ) from error
 

@@ -6,6 +6,7 @@ a constant. A view is built by replaying the trace with a gate before every such
 asked, with some layers replaced by stand-ins.
 """
 
+import inspect
 import itertools
 
 import keras
@@ -40,6 +41,68 @@ class ChannelMask(keras.layers.Layer):
         return {**super().get_config(), "mask": self.mask, "axis": self.axis}
 
 
+class MaskedCall(keras.layers.Layer):
+    """Calls a layer that mixes channels inside as if some of them were removed.
+
+    Args:
+        layer: the layer; its weights are shared.
+        flow: the call's `Flow`.
+        mask_of: function from labels to a float32 vector, 1 = kept, 0 = removed.
+    """
+
+    def __init__(self, layer, flow, mask_of, **kwargs):
+        super().__init__(dtype=layer.dtype_policy, **kwargs)
+        self.layer = layer
+        self._flow, self._mask_of = flow, mask_of
+        self.built = True
+
+    def call(self, *args, training=None, **kwargs):
+        if "training" in inspect.signature(self.layer.call).parameters:
+            kwargs["training"] = training
+        return call_masked(self.layer, self._flow, self._mask_of, *args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def get_config(self):
+        raise NotImplementedError(
+            f"A view that masks channels inside '{self.layer.name}' cannot be saved. Extract the "
+            "smaller model and save that."
+        )
+
+
+def call_masked(layer, flow, mask_of, *args, **kwargs):
+    """What a layer gives without the channels inside it that are removed.
+
+    Args:
+        layer: the layer that the call runs.
+        flow: the call's `Flow`.
+        mask_of: function from labels to a float32 vector, 1 = kept, 0 = removed.
+        *args, **kwargs: the call's arguments.
+
+    Returns:
+        The call's outputs; what stands at removed channels has no meaning.
+    """
+    if flow.masked_call is not None:
+        return flow.masked_call(layer, mask_of, *args, **kwargs)
+    values = {id(variable): variable.value for variable in layer.variables}
+    for variable, axis, labels in flow.inner_reads:
+        value = values[id(variable)]
+        mask = ops.cast(mask_of(labels), value.dtype)
+        values[id(variable)] = value * along_axis(mask, axis % len(value.shape), len(value.shape))
+    outputs, state = layer.stateless_call(
+        [values[id(variable)] for variable in layer.trainable_variables],
+        [values[id(variable)] for variable in layer.non_trainable_variables],
+        *args,
+        **kwargs,
+    )
+    weights = {id(variable) for variable in layer.weights}
+    for variable, value in zip(layer.non_trainable_variables, state, strict=True):
+        if id(variable) not in weights:  # the state of a random generator
+            variable.assign(value)
+    return outputs
+
+
 def masked_view(model, masks):
     """A model that shares the original's weights and computes as if channels were removed.
 
@@ -66,57 +129,71 @@ def masked_view(model, masks):
     """
     graph = ChannelGraph(model)
     keep = graph.keep_vector(masks)
-    numbers = itertools.count()
-
-    def gate(channels):
-        mask = keep[graph.units_at(channels.labels)]
-        name = graph.trace.free_name(f"channel_mask_{next(numbers)}")
-        return ChannelMask(mask, channels.axis, name=name)
-
-    return build_view(
-        graph,
-        gate,
-        name=f"{model.name}_masked",
-    )
+    return build_view(graph, FixedMasks(graph, keep), name=f"{model.name}_masked")
 
 
-def build_view(graph, make_gate=None, stand_in=None, name=None):
+class FixedMasks:
+    """The gates of a view whose masks do not change.
+
+    Args:
+        graph: `ChannelGraph`.
+        keep: bool array of shape `(units,)`.
+    """
+
+    def __init__(self, graph, keep):
+        self._graph, self._keep = graph, keep
+        self._numbers = itertools.count()
+
+    def place(self, units, axis):
+        """A layer that masks one tensor, whose channels along `axis` are these units."""
+        name = self._graph.trace.free_name(f"channel_mask_{next(self._numbers)}")
+        return ChannelMask(self._keep[units], axis, name=name)
+
+    def vector(self, units):
+        """The mask of these units: float32 vector, 1 = kept."""
+        return ops.convert_to_tensor(self._keep[units], dtype="float32")
+
+
+def build_view(graph, gates=None, stand_in=None, name=None):
     """Replays a model's trace on its own layers, with gates where channels are read.
 
     Args:
         graph: the model's `ChannelGraph`.
-        make_gate: function from the `Channels` of a tensor to what is called on it before it is
-            read; called once for each tensor. None: no gates.
+        gates: what makes the gates, with the methods `place(units, axis)`, which returns what is
+            called on a tensor before it is read, once for each tensor, and `vector(units)`, the
+            gates as a float32 vector for layers that mix channels inside. None: no gates.
         stand_in: dict from the `id` of a layer to the one called in its place.
         name: the view's name.
 
     Returns:
         A functional `keras.Model`.
     """
-    gated_tensors = {}
+    gated_tensors, layers = {}, dict(stand_in or {})
 
     def read(call, tensor, value):
         channels = graph.gated(call).get(tensor)
         if channels is None:
             return value
         if tensor not in gated_tensors:
-            gated_tensors[tensor] = make_gate(channels)(value)
+            units = graph.units_at(channels.labels)
+            gated_tensors[tensor] = gates.place(units, channels.axis)(value)
         return gated_tensors[tensor]
 
-    stand_ins, aliases = stand_in or {}, {}
+    def mask_of(labels):
+        return gates.vector(graph.units_at(labels))
 
     def operation(call):
-        if id(call.operation) in stand_ins:
-            return stand_ins[id(call.operation)]
-        return aliases.setdefault(id(call.operation), renamed(call))
+        layer = layers.setdefault(id(call.operation), renamed(call))
+        if gates is None or not graph.mixes_inside(call):
+            return layer
+        name = graph.trace.free_name(f"{call.name}_masked")
+        return masked_calls.setdefault(
+            id(call.operation), MaskedCall(layer, graph.flow(call), mask_of, name=name)
+        )
 
+    masked_calls = {}
     inputs = symbolic_inputs(graph.trace)
-    values = replay(
-        graph.trace,
-        inputs,
-        operation=operation,
-        read=read if make_gate else None,
-    )
+    values = replay(graph.trace, inputs, operation, read if gates is not None else None)
     return assemble(graph.trace, inputs, values, name or graph.model.name)
 
 

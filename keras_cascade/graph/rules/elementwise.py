@@ -1,8 +1,15 @@
-"""Layers that treat each channel by itself: activations, dropout, merges of equal shapes."""
+"""Layers that treat each channel by itself: activations, dropout, scales."""
 
 import keras
+import numpy as np
+from keras.src.applications.convnext import LayerScale, StochasticDepth
 
-from keras_cascade.graph.rules.registry import Flow, register_rule
+from keras_cascade.graph.rules.registry import (
+    Flow,
+    KeepWhole,
+    positive_axes,
+    register_rule,
+)
 
 # Activations that compute each element from that element alone. Others (softmax, glu, a user's
 # own function) may mix channels.
@@ -53,6 +60,7 @@ _ELEMENTWISE_LAYERS = (
     keras.layers.SpatialDropout1D,
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
+    StochasticDepth,
 )
 
 
@@ -65,37 +73,47 @@ def elementwise(layer, inputs, call):
 @register_rule(keras.layers.Activation)
 def activation(layer, inputs, call):
     """As elementwise, for the functions known to be so."""
+    (x,) = inputs
+    if layer.activation is keras.activations.softmax and x.axis != len(x.shape) - 1:
+        return Flow([call.same(x)])
     if not is_elementwise(layer.activation):
         name = getattr(layer.activation, "__name__", str(layer.activation))
-        return call.keep_whole(inputs, f"activation {name} may mix channels")
+        raise KeepWhole(f"activation {name} may mix channels")
     return elementwise(layer, inputs, call)
+
+
+@register_rule(keras.layers.Softmax)
+def softmax(layer, inputs, call):
+    """Leaves each channel alone unless it sums over them."""
+    (x,) = inputs
+    if x.axis is not None and x.axis in positive_axes(layer.axis, len(x.shape)):
+        raise KeepWhole("Softmax mixes channels")
+    return Flow([call.same(x)])
+
+
+@register_rule(keras.layers.PReLU)
+def prelu(layer, inputs, call):
+    """A slope for each element, but for the axes that share one."""
+    (x,) = inputs
+    if x.axis is None or x.axis in (layer.shared_axes or ()):
+        return Flow([call.same(x)])
+    return Flow([call.same(x)], weights=[(layer.alpha, {x.axis - 1: x.labels})])
+
+
+@register_rule(LayerScale)
+def layer_scale(layer, inputs, call):
+    """A scale for each channel of the last axis."""
+    x = call.along(inputs[0])
+    return Flow(
+        [call.same(x)],
+        weights=[(layer.gamma, {0: x.labels})],
+        config={"projection_dim": x.labels},
+    )
 
 
 @register_rule(keras.layers.Rescaling)
 def rescaling(layer, inputs, call):
     """One scale for all channels; a list of scales belongs to channels by position."""
-    if any(
-        getattr(value, "ndim", 0) or isinstance(value, list | tuple)
-        for value in (layer.scale, layer.offset)
-    ):
-        return call.keep_whole(inputs, "Rescaling with a value for each channel")
+    if any(np.ndim(value) for value in (layer.scale, layer.offset)):
+        raise KeepWhole("Rescaling with a value for each channel")
     return elementwise(layer, inputs, call)
-
-
-@register_rule(
-    keras.layers.Add,
-    keras.layers.Average,
-    keras.layers.Maximum,
-    keras.layers.Minimum,
-    keras.layers.Multiply,
-    keras.layers.Subtract,
-)
-def merge(layer, inputs, call):
-    """Channel i of the result needs channel i of every input: they go together."""
-    first = inputs[0]
-    rank = len(first.shape)
-    if any(len(x.shape) != rank or x.axis != first.axis or len(x) != len(first) for x in inputs):
-        return call.keep_whole(inputs, f"{type(layer).__name__} of differing channel axes")
-    for other in inputs[1:]:
-        call.couple(first.labels, other.labels)
-    return Flow([call.same(first)])

@@ -5,13 +5,23 @@ come out, which axis of which weight belongs to which channels, where channels a
 gate must stand), which entries of the layer's config are channel counts, and what the call costs.
 Tracing, counting, cutting and gating all read the same `Flow`, so a rule states its layer
 family's idea once. Rules are looked up by exact type: a subclass may compute something else.
+
+A rule that meets a call it cannot describe raises `KeepWhole` with the reason; the call, and what
+it touches, is then not cut.
 """
 
+import collections.abc
 import dataclasses
+import inspect
 
 import numpy as np
+from keras import tree
 
-from keras_cascade.graph.channels import Channels
+from keras_cascade.graph.channels import Channels, Maker
+
+
+class KeepWhole(Exception):
+    """Raised by a rule: the call is not cut, and the message says why."""
 
 
 @dataclasses.dataclass
@@ -24,8 +34,17 @@ class Flow:
             which channels.
         reads: indices of the inputs whose channels the call mixes (a contraction); those are
             where a removed channel must be gated to zero.
-        config: dict from a key of `layer.get_config()` to the labels it counts, such as
-            `{"filters": labels}`.
+        inner_reads: list of `(variable, axis, labels)`: weights by which the layer mixes channels
+            that never leave it (the heads of an attention, the state of an LSTM). Zeroing those
+            rows is the same as zeroing the channel where it is read.
+        masked_call: for a layer whose result depends on the number of channels, a function
+            `(layer, mask_of, *args, **kwargs)` that computes what the layer would give without
+            the removed channels; `mask_of(labels)` is a float32 vector of 1 (kept) and 0. What
+            it gives at removed channels does not matter. Else None.
+        config: dict from a key of `layer.get_config()` to what takes its place: `labels`, which
+            stand for the number of them that are kept, alone or inside a list or tuple. For an
+            entry further down, the key is a tuple of keys. Such as `{"filters": labels}`.
+        arguments: dict from the name of a call argument to what takes its place, as for `config`.
         macs: list of `(coefficient, [labels, ...])`; the call costs, for one example, the sum of
             coefficient times the number of kept channels of each entry. None if not known.
     """
@@ -33,8 +52,16 @@ class Flow:
     outputs: list
     weights: list = dataclasses.field(default_factory=list)
     reads: tuple = ()
+    inner_reads: list = dataclasses.field(default_factory=list)
+    masked_call: collections.abc.Callable | None = None
     config: dict = dataclasses.field(default_factory=dict)
+    arguments: dict = dataclasses.field(default_factory=dict)
     macs: list | None = dataclasses.field(default_factory=list)
+
+    @property
+    def mixes_inside(self):
+        """Whether gates before the call are not enough to see it masked."""
+        return bool(self.inner_reads) or self.masked_call is not None
 
 
 class CallContext:
@@ -42,17 +69,26 @@ class CallContext:
 
     Attributes:
         name: the layer's name.
+        kind: the name of its class, for messages.
+        arguments: dict from the names of the call's arguments to their values, `Channels` in
+            the place of tensors.
         output_shapes: the shapes of the call's outputs.
     """
 
-    def __init__(self, name, output_shapes, space):
-        self.name = name
-        self.output_shapes = output_shapes
+    def __init__(self, name, kind, arguments, output_shapes, space):
+        self.name, self.kind = name, kind
+        self.arguments, self.output_shapes = arguments, output_shapes
         self._space = space
+        self.mark, self.rewind = space.mark, space.rewind
 
-    def draw(self, size):
-        """Labels for `size` channels that this layer makes; returns an int array."""
-        return self._space.draw(size, self.name)
+    def draw(self, size, part=""):
+        """Labels for `size` channels that this layer makes; returns an int array.
+
+        Args:
+            size: int.
+            part: names them where the layer makes channels of several kinds ("heads").
+        """
+        return self._space.draw(size, Maker(self.name, part))
 
     def couple(self, labels, others):
         """States that `labels[i]` and `others[i]` can only be removed together."""
@@ -62,6 +98,31 @@ class CallContext:
         """States that these channels are kept whole, and why."""
         self._space.pin(labels, f"{self.name}: {reason}")
 
+    def along(self, channels, axis=-1):
+        """An input's channels along the axis on which the layer takes them.
+
+        Args:
+            channels: `Channels` of an input.
+            axis: int, may be negative.
+
+        Returns:
+            `Channels` with that axis. A fixed tensor has channels, all kept, along any axis.
+
+        Raises:
+            KeepWhole: the channels run along another axis, or their number is not known.
+        """
+        rank = len(channels.shape)
+        axis %= rank
+        if channels.axis == axis:
+            return channels
+        if not channels.fixed:
+            raise KeepWhole(f"{self.kind} along an axis that is not its input's channels'")
+        if axis == 0 or channels.shape[axis] is None:
+            raise KeepWhole(f"{self.kind} on a tensor without a fixed channel axis")
+        labels = self._space.draw(channels.shape[axis], None)
+        self.pin(labels, "reads a tensor that is kept whole")
+        return Channels(channels.shape, axis, labels, fixed=True)
+
     def output(self, labels, axis=-1, index=0):
         """The `Channels` of output number `index`, with `labels` along `axis`."""
         shape = self.output_shapes[index]
@@ -69,42 +130,86 @@ class CallContext:
 
     def same(self, channels, index=0):
         """`channels` handed on unchanged to output number `index`, on the same axis."""
-        return Channels(self.output_shapes[index], channels.axis, channels.labels)
+        return dataclasses.replace(channels, shape=self.output_shapes[index])
+
+    def fixed(self, index=0):
+        """The `Channels` of output number `index` of which nothing can be removed."""
+        return Channels(self.output_shapes[index], None, None, fixed=True)
+
+    def inner(self, layer, inputs, output_shapes, part):
+        """The `Flow` of a layer inside this one, as if it were called itself.
+
+        Args:
+            layer: the inner `keras.layers.Layer`.
+            inputs: list of `Channels`.
+            output_shapes: the shapes of its outputs.
+            part: names the channels that it makes among those of this layer.
+
+        Raises:
+            KeepWhole: there is no rule for the inner layer, or the rule says so.
+        """
+        if type(layer) not in _RULES:
+            raise KeepWhole(f"{self.kind} of {type(layer).__name__}, which has no rule")
+        context = _InnerContext(self, type(layer).__name__, output_shapes, part)
+        return _RULES[type(layer)].function(layer, inputs, context)
 
     def keep_whole(self, inputs, reason, axis=-1):
         """The `Flow` of a call that is not cut: everything it touches is kept whole.
 
         Args:
-            inputs: list of `Channels` (None for a tensor without channels).
+            inputs: list of `Channels`.
             reason: why, in a few words; shown in the graph's summary.
             axis: the channel axis of the outputs.
 
         Returns:
             A `Flow` whose MACs are unknown.
         """
-        for channels in inputs:
-            if channels is not None:
-                self.pin(channels.labels, reason)
+        self._pin_inputs(inputs, reason)
         outputs = []
         for index, shape in enumerate(self.output_shapes):
             if len(shape) < 2 or shape[axis] is None:
-                outputs.append(None)
+                outputs.append(self.fixed(index))
                 continue
-            labels = self.draw(shape[axis])
+            labels = self.draw(shape[axis], part=f"output_{index}" if index else "")
             self.pin(labels, reason)
-            outputs.append(self.output(labels, axis, index))
-        return Flow(outputs, reads=tuple(range(len(inputs))), macs=None)
+            outputs.append(Channels(shape, axis % len(shape), labels, fixed=True))
+        return Flow(outputs, macs=None)
+
+    def _pin_inputs(self, inputs, reason):
+        for channels in inputs:
+            if channels.labels is not None:
+                self.pin(channels.labels, reason)
+
+
+class _InnerContext(CallContext):
+    """The context of a layer inside another; what it makes bears the outer layer's name."""
+
+    def __init__(self, outer, kind, output_shapes, part):
+        super().__init__(outer.name, kind, {}, output_shapes, outer._space)
+        self._part = part
+
+    def draw(self, size, part=""):
+        return super().draw(size, "_".join(filter(None, (self._part, part))))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rule:
+    function: collections.abc.Callable
+    arguments: tuple
 
 
 _RULES = {}
 
 
-def register_rule(*layer_types):
+def register_rule(*layer_types, arguments=None):
     """Decorator that makes a function the rule of one or more layer types.
 
     Args:
         *layer_types: classes of layers (or of `keras.Operation`s); matched exactly, not their
             subclasses.
+        arguments: names of the arguments of `call` whose tensors the rule gets; default: the
+            first. A call that has a tensor in any other argument is kept whole, masks without
+            channels excepted.
 
     Returns:
         The decorator. The rule is a function `(layer, inputs, call) -> Flow`, where `inputs` is
@@ -125,7 +230,7 @@ def register_rule(*layer_types):
 
     @kc.register_rule(ChannelScale)
     def channel_scale(layer, inputs, call):
-        (x,) = inputs
+        x = call.along(inputs[0], -1)
         return kc.Flow([call.same(x)], weights=[(layer.scale, {0: x.labels})])
     ```
     """
@@ -138,35 +243,72 @@ def register_rule(*layer_types):
 
     def register(rule):
         for layer_type in layer_types:
-            _RULES[layer_type] = rule
+            names = arguments or tuple(inspect.signature(layer_type.call).parameters)[1:2]
+            _RULES[layer_type] = _Rule(rule, tuple(names))
         return rule
 
     return register
 
 
-def flow_of(operation, inputs, context):
+def rule_inputs(operation, arguments):
+    """The leaves of the arguments that an operation's rule is given.
+
+    Args:
+        operation: the `keras.Operation` called.
+        arguments: dict from argument name to structure.
+
+    Returns:
+        List of leaves in the order the rule wants them; None if there is no rule.
+    """
+    rule = _RULES.get(type(operation))
+    if rule is None:
+        return None
+    return [leaf for name in rule.arguments for leaf in tree.flatten(arguments.get(name))]
+
+
+def flow_of(operation, context):
     """The `Flow` of one call, by the rule of the operation's type.
 
     Args:
         operation: the `keras.Operation` called.
-        inputs: list of `Channels`, None where a tensor has no channel axis of known size.
         context: the call's `CallContext`.
 
     Returns:
-        A `Flow`. An operation without a rule, with inputs that no rule can follow, or with
+        A `Flow`. An operation without a rule, with arguments that no rule can follow, or with
         weights that are not the layer's plain ones (LoRA, quantisation) is kept whole.
     """
-    kind = type(operation).__name__
-    rule = _RULES.get(type(operation))
-    if rule is None:
-        return context.keep_whole(inputs, f"no rule for {kind}")
-    if any(channels is None for channels in inputs):
-        return context.keep_whole(inputs, f"{kind} on a tensor without a fixed channel axis")
-    flow = rule(operation, inputs, context)
+    mark = context.mark()
+    try:
+        return _flow_by_rule(operation, context)
+    except KeepWhole as reason:
+        context.rewind(mark)
+        everything = _channels_in(context.arguments)
+        rank = max((len(shape) for shape in context.output_shapes), default=0)
+        axis = channel_axis(operation, rank) if hasattr(operation, "data_format") else -1
+        return context.keep_whole(everything, str(reason), axis)
+
+
+def _flow_by_rule(operation, context):
+    kind = context.kind
+    if type(operation) not in _RULES:
+        raise KeepWhole(f"no rule for {kind}")
+    rule = _RULES[type(operation)]
+    for name, value in context.arguments.items():
+        for channels in _channels_in(value) if name not in rule.arguments else ():
+            if not name.endswith("mask"):
+                raise KeepWhole(f"{kind} called with a tensor as {name}")
+            if not channels.fixed:
+                raise KeepWhole(f"{kind} called with a {name} that has channels")
+    inputs = [c for c in rule_inputs(operation, context.arguments) if isinstance(c, Channels)]
+    flow = rule.function(operation, inputs, context)
     plain = {id(variable) for variable in getattr(operation, "weights", ())}
     if any(id(variable) not in plain for variable, _ in flow.weights):
-        return context.keep_whole(inputs, f"{kind} with LoRA or quantised weights")
+        raise KeepWhole(f"{kind} with LoRA or quantised weights")
     return flow
+
+
+def _channels_in(structure):
+    return [leaf for leaf in tree.flatten(structure) if isinstance(leaf, Channels)]
 
 
 def spatial_size(shape, channel_axis):
@@ -178,3 +320,8 @@ def spatial_size(shape, channel_axis):
 def channel_axis(layer, rank):
     """The channel axis of a layer's tensors, from its `data_format`."""
     return 1 if layer.data_format == "channels_first" else rank - 1
+
+
+def positive_axes(axis, rank):
+    """An axis, or several, counted from 0; all of them for None."""
+    return list(range(rank)) if axis is None else [int(one) % rank for one in np.atleast_1d(axis)]

@@ -1,0 +1,61 @@
+"""Op nodes (`keras.ops` on a symbolic tensor) that work element by element, or sum positions."""
+
+from keras.src.ops import nn as nn_ops
+from keras.src.ops import numpy as numpy_ops
+
+from keras_cascade.graph.rules.registry import (
+    Flow,
+    KeepWhole,
+    positive_axes,
+    register_rule,
+)
+
+
+def _operations(module, names):
+    """The operations of those names that the installed Keras has."""
+    return [getattr(module, name) for name in names.split() if hasattr(module, name)]
+
+
+@register_rule(
+    *_operations(
+        numpy_ops,
+        "Absolute Abs Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Clip Cos Cosh Exp Exp2 "
+        "Expm1 Floor Isfinite Isinf Isnan Log Log10 Log1p Log2 LogicalNot NanToNum Negative "
+        "OnesLike Reciprocal Round Sign Sin Sinh Sqrt Square Tan Tanh Trunc ZerosLike",
+    ),
+    *_operations(
+        nn_ops,
+        "Celu Elu Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid Relu Relu6 "
+        "Selu Sigmoid Silu SoftShrink Softplus Softsign SparsePlus SparseSigmoid Squareplus "
+        "TanhShrink Threshold",
+    ),
+)
+def elementwise_operation(operation, inputs, call):
+    """Each element by itself."""
+    return Flow([call.same(inputs[0])])
+
+
+@register_rule(nn_ops.Softmax, nn_ops.LogSoftmax)
+def softmax_operation(operation, inputs, call):
+    """Leaves each channel alone unless it sums over them."""
+    (x,) = inputs
+    if x.axis is not None and x.axis in positive_axes(operation.axis, len(x.shape)):
+        raise KeepWhole(f"{call.kind} mixes channels")
+    return Flow([call.same(x)])
+
+
+@register_rule(
+    *_operations(numpy_ops, "Amax Amin Max Mean Min Prod Std Sum Var All Any CountNonzero")
+)
+def reduction(operation, inputs, call):
+    """Positions of a channel become one; of the sums over channels, only the plain one is sound."""
+    (x,) = inputs
+    if x.fixed:
+        return Flow([call.fixed()])
+    axes = positive_axes(operation.axis, len(x.shape))
+    if x.axis not in axes:
+        before = 0 if operation.keepdims else sum(axis < x.axis for axis in axes)
+        return Flow([call.output(x.labels, x.axis - before)])
+    if call.kind != "Sum":
+        raise KeepWhole(f"{call.kind} over channels")
+    return Flow([call.fixed()], reads=(0,))

@@ -1,0 +1,123 @@
+"""The walk: one pass over a trace that asks every call's rule how channels flow.
+
+A layer called several times has one set of weights, so what its calls say of them is coupled.
+"""
+
+import dataclasses
+import inspect
+
+import numpy as np
+from keras import tree
+
+from keras_cascade.graph.channels import Channels, ChannelSpace
+from keras_cascade.graph.rules import CallContext, flow_of, rule_inputs
+from keras_cascade.graph.tracing import TracedTensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """What the walk found.
+
+    Attributes:
+        space: the `ChannelSpace` with all labels, couplings and pins.
+        channels: dict from `TracedTensor` to its `Channels`.
+        flows: dict from `Call` to its `Flow`.
+        reads: dict from `Call` to the list of `TracedTensor`s whose channels it mixes.
+    """
+
+    space: ChannelSpace
+    channels: dict
+    flows: dict
+    reads: dict
+
+
+def walk(traced):
+    """Follows the channels of a traced model from its inputs to its outputs.
+
+    Args:
+        traced: a `Trace`.
+
+    Returns:
+        A `Walk`.
+    """
+    walked = Walk(ChannelSpace(), {}, {}, {})
+    for tensor in traced.inputs:
+        walked.channels[tensor] = _input_channels(tensor, walked.space)
+    first_flows = {}
+    for call in traced.calls:
+        arguments = call_arguments(call.operation, call.args, call.kwargs)
+        context = CallContext(
+            call.name,
+            type(call.operation).__name__,
+            _with_channels(arguments, walked.channels),
+            [tensor.shape for tensor in call.outputs],
+            walked.space,
+        )
+        flow = flow_of(call.operation, context)
+        first = first_flows.setdefault(id(call.operation), flow)
+        if first is not flow:
+            _couple_calls(first, flow, context)
+        walked.flows[call] = flow
+        given = rule_inputs(call.operation, arguments) or []
+        tensors = [leaf for leaf in given if isinstance(leaf, TracedTensor)]
+        walked.reads[call] = [tensors[index] for index in flow.reads]
+        walked.channels.update(zip(call.outputs, flow.outputs, strict=True))
+    for tensor in traced.outputs:
+        if walked.channels[tensor].labels is not None:
+            walked.space.pin(walked.channels[tensor].labels, "model output")
+    return walked
+
+
+def call_arguments(operation, args, kwargs):
+    """The arguments of a call by name, as its signature has them; those left out are left out."""
+    bound = inspect.signature(operation.call).bind(*args, **kwargs).arguments
+    named = {}
+    for name, value in bound.items():
+        kind = inspect.signature(operation.call).parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        else:
+            named[name] = value
+    return named
+
+
+def _with_channels(arguments, channels):
+    return {
+        name: tree.map_structure(
+            lambda leaf: channels[leaf] if isinstance(leaf, TracedTensor) else leaf, value
+        )
+        for name, value in arguments.items()
+    }
+
+
+def _input_channels(tensor, space):
+    if len(tensor.shape) < 2 or tensor.shape[-1] is None:
+        return Channels(tensor.shape, None, None, fixed=True)
+    labels = space.draw(tensor.shape[-1], None)
+    space.pin(labels, "model input")
+    return Channels(tensor.shape, len(tensor.shape) - 1, labels, fixed=True)
+
+
+def _couple_calls(first, second, context):
+    """A layer called twice has one set of weights: what they run over goes together."""
+    one, other = _counted(first), _counted(second)
+    if [(key, len(labels)) for key, labels in one] == [(key, len(labels)) for key, labels in other]:
+        for (_, labels), (_, others) in zip(one, other, strict=True):
+            context.couple(labels, others)
+        return
+    for _, labels in one + other:
+        context.pin(labels, "a shared layer whose calls treat channels differently")
+
+
+def _counted(flow):
+    """All labels that a layer's weights and config have, each with where it has them."""
+    places = [
+        ((id(variable), axis), labels)
+        for variable, axes in flow.weights
+        for axis, labels in axes.items()
+    ]
+    for key, structure in flow.config.items():
+        for index, leaf in enumerate(tree.flatten(structure)):
+            if isinstance(leaf, np.ndarray):
+                places.append(((key, index), leaf))
+    return places
