@@ -61,6 +61,8 @@ class ChannelGraph:
     Attributes:
         model: the model.
         groups: list of `ChannelGroup`, in the order of their first producing layers.
+        indispensable: list of `(layer name, units)`: parts of a group, such as one side of a
+            split, of which at least one unit must stay.
 
     Raises:
         TypeError: `model` is a subclassed model, or no model.
@@ -174,6 +176,13 @@ class ChannelGraph:
         for name, mask in (masks or {}).items():
             group = self[name]
             keep[group.units] = _checked_mask(group, mask)
+        for name, units in self.indispensable:
+            if not keep[units].any():
+                group = next(g for g in self.groups if g.units.start <= units[0] < g.units.stop)
+                raise ValueError(
+                    f"The mask of group '{group.name}' leaves nothing of what '{name}' makes; keep "
+                    f"at least one of its channels {(units - group.first_unit).tolist()}."
+                )
         return keep
 
     def masks(self, keep):
@@ -297,6 +306,29 @@ class ChannelGraph:
         self._prunable_units = np.zeros(start, bool)
         for group in self.prunable_groups:
             self._prunable_units[group.units] = True
+        self.indispensable = self._find_indispensable()
+
+    def _find_indispensable(self):
+        """Parts of groups that are all a tensor or a weight has, and so cannot go altogether."""
+        sizes = {group.first_unit: group.size for group in self.prunable_groups}
+        seen, parts = set(), []
+        for call, flow in self._flow_of.items():
+            arrays = [channels.labels for channels in flow.outputs if not channels.fixed]
+            arrays += [labels for _, axes in flow.weights for labels in axes.values()]
+            for labels in arrays:
+                units = np.unique(self.units_at(labels))
+                if units.tobytes() in seen or not self._prunable_units[units].all():
+                    continue
+                seen.add(units.tobytes())
+                starts = units[np.isin(units, list(sizes))]
+                whole = any(
+                    np.searchsorted(units, start + sizes[start]) - np.searchsorted(units, start)
+                    == sizes[start]
+                    for start in starts.tolist()
+                )
+                if not whole:
+                    parts.append((call.name, units))
+        return parts
 
     def _consumers(self, space, block_of_root):
         consumers = {}

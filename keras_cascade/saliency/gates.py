@@ -34,6 +34,7 @@ class ChannelGates(keras.layers.Layer):
 
     def __init__(self, units, momentum, **kwargs):
         super().__init__(**kwargs)
+        self.supports_masking = True
         self._momentum = momentum
         self._places = []
         shared = {"shape": (units,), "autocast": False, "dtype": "float32"}

@@ -15,7 +15,7 @@ from keras import ops
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
-from keras_cascade.surgery.views import along_axis, call_masked
+from keras_cascade.surgery.views import FixedMasks, call_masked
 
 TOLERANCE = 1e-5
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -93,16 +93,25 @@ class Surgeon:
         for call in self.graph.trace.calls:
             if id(call.operation) in remade:
                 continue
-            config = self.graph.flow(call).config
-            counts = {key: self._counted(value, keep) for key, value in config.items()}
-            if call.is_layer:
+            flow = self.graph.flow(call)
+            if call.is_layer or flow.config:
                 source = stand_in.get(id(call.operation), call.operation)
-                remade[id(call.operation)] = _made_anew(source, counts, call.name)
-            elif counts:
-                remade[id(call.operation)] = _made_anew(call.operation, counts, call.name)
+                config = self._config(source, flow, keep)
+                remade[id(call.operation)] = _made_anew(source, {**config, "name": call.name})
             else:
                 remade[id(call.operation)] = renamed(call)
         return remade
+
+    def _config(self, operation, flow, keep):
+        """An operation's config with the channel counts of `keep`."""
+        config = operation.get_config()
+        if flow.weights:
+            # Layers inside would be built at once, with the shapes they had.
+            config = _without_build_configs(config)
+        for key, value in flow.config.items():
+            *path, last = key if isinstance(key, tuple) else (key,)
+            functools.reduce(dict.__getitem__, path, config)[last] = self._counted(value, keep)
+        return config
 
     def _with_counts(self, call, operation, keep):
         """What is called in the smaller model: arguments that count channels count the kept."""
@@ -153,15 +162,16 @@ class Surgeon:
         traced = self.graph.trace
         inputs = [_random_batch(tensor) for tensor in traced.inputs]
 
-        def mask_of(labels):
-            return ops.convert_to_tensor(self._kept(labels, keep), dtype="float32")
+        gates = FixedMasks(self.graph, keep)
 
         def gate(call, tensor, value):
             channels = self.graph.gated(call).get(tensor)
             if channels is None:
                 return value
-            mask = ops.cast(mask_of(channels.labels), value.dtype)
-            return value * along_axis(mask, channels.axis, len(channels.shape))
+            return gates.place(self.graph.units_at(channels.labels), channels.axis)(value)
+
+        def mask_of(labels):
+            return gates.vector(self.graph.units_at(labels))
 
         def whole(call):
             operation = stand_in.get(id(call.operation), call.operation)
@@ -228,17 +238,21 @@ def _tolerance(traced):
     return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
 
 
-def _made_anew(operation, counts, name):
-    config = {**operation.get_config(), "name": name}
-    for key, value in counts.items():
-        *path, last = key if isinstance(key, tuple) else (key,)
-        functools.reduce(dict.__getitem__, path, config)[last] = value
+def _without_build_configs(config):
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _without_build_configs(value) for key, value in config.items() if key != "build_config"
+    }
+
+
+def _made_anew(operation, config):
     try:
         return type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SurgeryError(
-            f"Layer '{name}' ({type(operation).__name__}) cannot be made anew from its config: "
-            f"{error}. Give it a get_config() that from_config() accepts."
+            f"Layer '{config['name']}' ({type(operation).__name__}) cannot be made anew from its "
+            f"config: {error}. Give it a get_config() that from_config() accepts."
         ) from error
 
 

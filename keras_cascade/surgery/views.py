@@ -29,6 +29,7 @@ class ChannelMask(keras.layers.Layer):
         super().__init__(**kwargs)
         self.mask = [int(value) for value in mask]
         self.axis = axis
+        self.supports_masking = True
 
     def call(self, inputs):
         mask = ops.convert_to_tensor(self.mask, dtype=inputs.dtype)
@@ -53,6 +54,7 @@ class MaskedCall(keras.layers.Layer):
     def __init__(self, layer, flow, mask_of, **kwargs):
         super().__init__(dtype=layer.dtype_policy, **kwargs)
         self.layer = layer
+        self.supports_masking = True  # the layer itself marks its outputs
         self._flow, self._mask_of = flow, mask_of
         self.built = True
 
@@ -63,6 +65,9 @@ class MaskedCall(keras.layers.Layer):
 
     def compute_output_spec(self, *args, **kwargs):
         return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
 
     def get_config(self):
         raise NotImplementedError(
@@ -90,16 +95,13 @@ def call_masked(layer, flow, mask_of, *args, **kwargs):
         value = values[id(variable)]
         mask = ops.cast(mask_of(labels), value.dtype)
         values[id(variable)] = value * along_axis(mask, axis % len(value.shape), len(value.shape))
-    outputs, state = layer.stateless_call(
-        [values[id(variable)] for variable in layer.trainable_variables],
-        [values[id(variable)] for variable in layer.non_trainable_variables],
-        *args,
-        **kwargs,
-    )
+    mapping = [(variable, values[id(variable)]) for variable in layer.variables]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        outputs = layer(*args, **kwargs)
     weights = {id(variable) for variable in layer.weights}
-    for variable, value in zip(layer.non_trainable_variables, state, strict=True):
+    for variable in layer.variables:
         if id(variable) not in weights:  # the state of a random generator
-            variable.assign(value)
+            variable.assign(scope.get_current_value(variable))
     return outputs
 
 

@@ -123,13 +123,27 @@ def _transfer():
     return closed(inputs, layers.Dropout(0.5)(base(inputs * 2.0, training=False)))
 
 
+def _with_lora(dense):
+    def block(x):
+        y = dense(x)
+        dense.enable_lora(2)
+        return y
+
+    return block
+
+
+def _stateful():
+    inputs = keras.Input(batch_shape=(3, *SEQUENCE))
+    return closed(inputs, layers.LSTM(6, name="made", stateful=True)(inputs))
+
+
 def _two_couplings():
     """One convolution first after a plain tensor, then after the same concatenated with itself."""
     inputs = keras.Input(IMAGE)
     shared = layers.Conv2D(6, 1, name="shared")
-    made = layers.Conv2D(6, 3, padding="same", name="made")(inputs)
-    part = layers.Conv2D(3, 3, padding="same", name="part")(inputs)
-    return closed(inputs, layers.Add()([shared(made), shared(layers.Concatenate()([part, part]))]))
+    part = layers.Conv2D(3, 3, padding="same", name="made")(inputs)
+    other = layers.Conv2D(6, 3, padding="same", name="other")(inputs)
+    return closed(inputs, layers.Add()([shared(layers.Concatenate()([part, part])), shared(other)]))
 
 
 def _shared_reshape():
@@ -220,13 +234,13 @@ DENSE = {
     "flatten_normalised": lambda: chain(layers.Flatten(), layers.BatchNormalization()),
     "on_maps": lambda: chain(layers.Dense(7, activation="relu")),
     "einsum": lambda: sequence(
-        layers.EinsumDense("abc,cd->abd", output_shape=(None, 5), bias_axes="d"), layers.Dense(4)
+        layers.EinsumDense("abc,cd->abd", output_shape=(7, 5), bias_axes="d"), layers.Dense(4)
     ),
     "einsum_ellipsis": lambda: chain(
         layers.EinsumDense("...x,xy->...y", output_shape=5, bias_axes="y", activation="relu")
     ),
     "einsum_heads": lambda: sequence(
-        layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 5), bias_axes="de")
+        layers.EinsumDense("abc,cde->abde", output_shape=(7, 2, 5), bias_axes="de")
     ),
     "einsum_carried": lambda: sequence(
         layers.EinsumDense("abc,bd->adc", output_shape=(5, 6), bias_axes="dc"), layers.Dense(2)
@@ -523,24 +537,15 @@ KEPT = {
     "every_other_channel": (lambda: chain(lambda x: x[..., ::2]), "every so many channels"),
     "one_channel": (lambda: chain(lambda x: x[..., 3]), "picks a channel by its number"),
     "roll_channels": (lambda: chain(lambda x: ops.roll(x, 1, axis=-1)), "Roll along the channels"),
-    "matrix_product": (lambda: sequence(lambda x: x @ x[..., :6]), "no rule for"),
+    "matrix_product": (
+        lambda: sequence(lambda x: x @ ops.transpose(x, (0, 2, 1))),
+        "no rule for Matmul",
+    ),
     "outer_product": (
         lambda: sequence(lambda x: layers.Dot(axes=1)([x, layers.Dense(4)(x)])),
         "Dot along an axis that is not its input's channels'",
     ),
     "masking": (lambda: sequence(layers.Masking()), "no rule for Masking"),
-    "stateful": (
-        lambda: chain(first=layers.LSTM(6, name="made", stateful=True), shape=SEQUENCE),
-        "stateful LSTM",
-    ),
+    "stateful": (_stateful, "stateful LSTM"),
     "lora": (lambda: chain(_with_lora(layers.Dense(6, name="lora"))), "LoRA"),
 }
-
-
-def _with_lora(dense):
-    def block(x):
-        y = dense(x)
-        dense.enable_lora(2)
-        return y
-
-    return block

@@ -46,10 +46,12 @@ def recurrent(layer, inputs, call):
 
 @register_rule(keras.layers.Bidirectional, arguments=("sequences",))
 def bidirectional(layer, inputs, call):
-    """Two layers over the same input, their results joined or merged."""
+    """Two layers over the same input, their results joined or merged.
+
+    Keras takes both to be of one size, so a unit of the one goes with a unit of the other.
+    """
     if layer.return_state:
         raise KeepWhole("Bidirectional that returns its states")
-    concatenated = layer.merge_mode == "concat"
     steps = call.output_shapes[0][:-1]
     inner = layer.forward_layer, layer.backward_layer
     flows = []
@@ -57,12 +59,14 @@ def bidirectional(layer, inputs, call):
         units = getattr(wrapped, "units", None)  # what has none has no rule
         flows.append(call.inner(wrapped, inputs, [(*steps, units)], part))
     forward, backward = (flow.outputs[0].labels for flow in flows)
-    if concatenated:
+    if len(forward) != len(backward):
+        raise KeepWhole("Bidirectional of layers of different size")
+    call.couple(forward, backward)
+    if layer.merge_mode == "concat":
         outputs = [call.output(np.concatenate([forward, backward]))]
     elif layer.merge_mode is None:
         outputs = [call.output(forward), call.output(backward, index=1)]
     else:
-        call.couple(forward, backward)
         outputs = [call.output(forward)]
     return _joined(flows, ("layer", "backward_layer"), outputs)
 

@@ -164,7 +164,7 @@ class CallContext:
         Returns:
             A `Flow` whose MACs are unknown.
         """
-        self._pin_inputs(inputs, reason)
+        self.pin_all(inputs, reason)
         outputs = []
         for index, shape in enumerate(self.output_shapes):
             if len(shape) < 2 or shape[axis] is None:
@@ -175,10 +175,21 @@ class CallContext:
             outputs.append(Channels(shape, axis % len(shape), labels, fixed=True))
         return Flow(outputs, macs=None)
 
-    def _pin_inputs(self, inputs, reason):
+    def pin_all(self, inputs, reason):
+        """States that all channels of some tensors are kept whole, and why."""
         for channels in inputs:
             if channels.labels is not None:
                 self.pin(channels.labels, reason)
+
+    def with_fixed_inputs(self):
+        """The same call, of whose inputs nothing can be removed."""
+        arguments = tree.map_structure(
+            lambda leaf: (
+                Channels(leaf.shape, None, None, fixed=True) if isinstance(leaf, Channels) else leaf
+            ),
+            self.arguments,
+        )
+        return CallContext(self.name, self.kind, arguments, self.output_shapes, self._space)
 
 
 class _InnerContext(CallContext):
@@ -277,21 +288,29 @@ def flow_of(operation, context):
         A `Flow`. An operation without a rule, with arguments that no rule can follow, or with
         weights that are not the layer's plain ones (LoRA, quantisation) is kept whole.
     """
+    everything = _channels_in(context.arguments)
+    if type(operation) not in _RULES:
+        return context.keep_whole(everything, f"no rule for {context.kind}")
     mark = context.mark()
     try:
         return _flow_by_rule(operation, context)
-    except KeepWhole as reason:
+    except KeepWhole as cause:
+        reason = str(cause)
+    # With nothing of the inputs to be removed, the layer's own channels may still be.
+    context.rewind(mark)
+    context.pin_all(everything, reason)
+    mark = context.mark()
+    try:
+        return _flow_by_rule(operation, context.with_fixed_inputs())
+    except KeepWhole as cause:
         context.rewind(mark)
-        everything = _channels_in(context.arguments)
         rank = max((len(shape) for shape in context.output_shapes), default=0)
         axis = channel_axis(operation, rank) if hasattr(operation, "data_format") else -1
-        return context.keep_whole(everything, str(reason), axis)
+        return context.keep_whole(everything, str(cause), axis)
 
 
 def _flow_by_rule(operation, context):
     kind = context.kind
-    if type(operation) not in _RULES:
-        raise KeepWhole(f"no rule for {kind}")
     rule = _RULES[type(operation)]
     for name, value in context.arguments.items():
         for channels in _channels_in(value) if name not in rule.arguments else ():
