@@ -21,7 +21,7 @@ from keras_cascade.cascade import (
     PolynomialSchedule,
     SoftTargetLoss,
 )
-from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, register_rule
+from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
 from keras_cascade.profile import ModelProfile, profile
 from keras_cascade.saliency import prune
 from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
@@ -36,6 +36,7 @@ __all__ = [
     "Distiller",
     "FiniteLossGuard",
     "Flow",
+    "KeepWhole",
     "ModelProfile",
     "NonFiniteLossError",
     "PolynomialSchedule",

@@ -15,7 +15,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 PUBLIC = [name for name in kc.__all__ if not name.startswith("_")]
 # Plain data that other calls return, and errors: there is nothing to call.
-NO_EXAMPLE = {"ChannelGroup", "Flow", "ModelProfile", "NonFiniteLossError", "SurgeryError"}
+NO_EXAMPLE = {
+    "ChannelGroup",
+    "Flow",
+    "KeepWhole",
+    "ModelProfile",
+    "NonFiniteLossError",
+    "SurgeryError",
+}
 
 
 def _blocks(text):
@@ -77,3 +84,15 @@ def test_readme_examples_run(names, capsys):
     assert len(first.strip().splitlines()) <= 9  # the eight lines and a blank one
     exec(second, names)
     assert "channel groups" in capsys.readouterr().out
+
+
+def test_rules_page_examples_run(capsys):
+    names = {"keras": keras, "kc": kc, "np": np}
+    for block in BLOCK.findall((ROOT / "docs" / "rules.md").read_text()):
+        exec(block, names)
+    reason, scale, mixing = capsys.readouterr().out.splitlines()
+    assert reason == "scale: no rule for ChannelScale"
+    filters, shape = scale.split(maxsplit=1)
+    assert int(filters) < 8 and shape == f"({filters},)"
+    whole, left, first = map(int, mixing.split())
+    assert left <= 0.5 * whole and first < 12

@@ -2,6 +2,7 @@
 
 import invariants
 import keras
+import networks
 import numpy as np
 import pytest
 from keras import layers, ops
@@ -43,9 +44,7 @@ def test_replay_computes_the_same(rng):
 def test_extracted_nested_model_keeps_the_output_name(rng):
     model = _nested()
     graph = kc.ChannelGraph(model)
-    # The op node `x * 2` has no rule: its channels are kept, those before it are not.
-    assert {g.name for g in graph.prunable_groups} == {"conv"}
-    assert "no rule for Multiply" in graph["inner_conv"].reason
+    assert {g.name for g in graph.prunable_groups} == {"conv", "inner_conv"}
     small = invariants.assert_extraction(model, {"conv": np.array([True, False, True, False])})
     assert small.output_names == ["head"]
 
@@ -149,13 +148,20 @@ def test_sequential_models(rng):
     assert kc.profile(kc.prune(model, 0.5)).macs < kc.profile(model).macs
 
 
-def test_keras_masks_keep_channels_whole():
+def test_keras_masks_reach_their_readers_through_gates():
     inputs = keras.Input((7,), dtype="int32")
-    x = layers.Embedding(20, 6, mask_zero=True)(inputs)
+    x = layers.Embedding(20, 6, mask_zero=True, name="table")(inputs)
     x = layers.Dense(5, name="masked")(x)
     x = layers.GlobalAveragePooling1D()(layers.Dense(4, name="read")(x))
-    model = keras.Model(inputs, layers.Dense(2)(x))
-    graph = kc.ChannelGraph(model)
-    assert "called with a mask" in graph["read"].reason
-    small = kc.Surgeon(model).extract({"masked": np.arange(5) < 2})
-    assert small.count_params() == graph.params({"masked": np.arange(5) < 2})
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(2)(x)))
+    masks = {"masked": np.arange(5) < 2, "table": np.arange(6) < 3, "read": np.arange(4) < 2}
+    invariants.assert_extraction(model, masks)
+
+
+def test_keras_mask_with_channels_is_not_followed():
+    inputs = keras.Input((7, 3))
+    x = layers.Dense(7, name="made")(inputs)
+    kept = layers.Dense(7, name="steps")(layers.GlobalMaxPooling1D()(x)) > 0.0
+    x = layers.LSTM(4, name="lstm")(x, mask=kept)
+    graph = kc.ChannelGraph(keras.Model(inputs, layers.Dense(2)(x)))
+    assert "LSTM called with a mask that has channels" in graph["steps"].reason

@@ -19,8 +19,8 @@ def _operations(module, names):
 @register_rule(
     *_operations(
         numpy_ops,
-        "Absolute Abs Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Clip Cos Cosh Exp Exp2 "
-        "Expm1 Floor Isfinite Isinf Isnan Log Log10 Log1p Log2 LogicalNot NanToNum Negative "
+        "Absolute Abs Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Clip Cos Cosh Exp "
+        "Exp2 Expm1 Floor Isfinite Isinf Isnan Log Log10 Log1p Log2 LogicalNot NanToNum Negative "
         "OnesLike Reciprocal Round Sign Sin Sinh Sqrt Square Tan Tanh Trunc ZerosLike",
     ),
     *_operations(
