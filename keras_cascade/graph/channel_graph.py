@@ -192,9 +192,11 @@ class ChannelGraph:
     # What it costs
 
     def macs(self, masks=None):
-        """Multiply-accumulates of one example's forward pass: kernels of convolutions and Dense.
+        """Multiply-accumulates of one example's forward pass.
 
-        Biases, normalisation, activations, pooling and merges are not counted.
+        Counted are the kernels of convolutions, Dense, EinsumDense and recurrent layers, and the
+        products of attention and Dot. Biases, normalisation, activations, pooling and merges are
+        not counted.
 
         Args:
             masks: as for `keep_vector`; None for the whole model.

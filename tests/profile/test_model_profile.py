@@ -5,6 +5,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 import keras_cascade as kc
 
@@ -35,6 +36,39 @@ def _macs_by_tensorflow(model):
 def test_macs_agree_with_tensorflows_profiler(name):
     model = getattr(keras.applications, name)(weights=None)
     assert kc.profile(model).macs == _macs_by_tensorflow(model)
+
+
+# Layer on (7, 6) or (5, 4, 6), and positions x kernel x channels in x channels out.
+BY_HAND = {
+    "transposed": (layers.Conv2DTranspose(3, 2, strides=2), 5 * 4 * 2 * 2 * 6 * 3),
+    "grouped": (layers.Conv2D(4, 3, padding="same", groups=2), 5 * 4 * 9 * 3 * 4),
+    "grouped_depthwise": (layers.Conv2D(12, 3, padding="same", groups=6), 5 * 4 * 9 * 12),
+    "einsum": (layers.EinsumDense("abc,cde->abde", (7, 2, 3)), 7 * 6 * 2 * 3),
+    "einsum_carried": (layers.EinsumDense("abc,bd->adc", (5, 6)), 7 * 5 * 6),
+    "lstm": (layers.LSTM(3), 7 * (6 + 3) * 4 * 3),
+    "gru": (layers.GRU(3), 7 * (6 + 3) * 3 * 3),
+    "bidirectional": (layers.Bidirectional(layers.SimpleRNN(3)), 2 * 7 * (6 + 3) * 3),
+    "time_distributed": (layers.TimeDistributed(layers.Dense(3)), 7 * 6 * 3),
+    "attention": (
+        lambda x: layers.MultiHeadAttention(2, 3, value_dim=4, output_shape=5)(x, x),
+        7 * 6 * 2 * (3 + 3 + 4) + 7 * 7 * 2 * (3 + 4) + 7 * 2 * 4 * 5,
+    ),
+    "grouped_attention": (
+        lambda x: layers.GroupQueryAttention(3, 4, 2)(x, x),
+        7 * 6 * 3 * (4 + 2 + 2) + 7 * 7 * 4 * (3 + 3) + 7 * 4 * 3 * 6,
+    ),
+    "dot": (lambda x: layers.Dot(2)([x, x]), 7 * 7 * 6),
+}
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_macs_by_hand(case):
+    layer, expected = BY_HAND[case]
+    two_dimensional = case in ("transposed", "grouped", "grouped_depthwise")
+    inputs = keras.Input((5, 4, 6) if two_dimensional else (7, 6))
+    sizes = kc.profile(keras.Model(inputs, layer(inputs)))
+    assert sizes.macs == expected
+    assert sizes.uncounted_layers == ()
 
 
 def test_counts_by_hand():
