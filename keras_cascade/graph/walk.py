@@ -4,6 +4,7 @@ A layer called several times has one set of weights, so what its calls say of th
 """
 
 import dataclasses
+import functools
 import inspect
 
 import numpy as np
@@ -70,15 +71,20 @@ def walk(traced):
 
 def call_arguments(operation, args, kwargs):
     """The arguments of a call by name, as its signature has them; those left out are left out."""
-    bound = inspect.signature(operation.call).bind(*args, **kwargs).arguments
+    signature = _signature(type(operation))
+    (_, *bound) = signature.bind(operation, *args, **kwargs).arguments.items()
     named = {}
-    for name, value in bound.items():
-        kind = inspect.signature(operation.call).parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
+    for name, value in bound:
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             named.update(value)
         else:
             named[name] = value
     return named
+
+
+@functools.cache
+def _signature(operation_type):
+    return inspect.signature(operation_type.call)
 
 
 def _with_channels(arguments, channels):

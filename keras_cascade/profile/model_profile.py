@@ -18,7 +18,8 @@ class ModelProfile:
         nonzero_params: those that are not exactly 0.
         macs: multiply-accumulates of one example's forward pass, in the kernels of convolutions,
             Dense, EinsumDense and recurrent layers and the products of attention and Dot;
-            biases, normalisation, activations, pooling and merges are not counted. None if the input size is not fixed.
+            biases, normalisation, activations, pooling and merges are not counted. None if the
+            input size is not fixed.
         bytes: of the weights as they are stored in memory.
         uncounted_layers: names of layers with weights whose MACs are not known and not in `macs`.
     """
