@@ -96,7 +96,7 @@ endif
 	@pwd -P > $@
 
 test: install
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_FLAGS)
 
 demo: install
 	@$(BIN)/python examples/train_cascade.py $(DEMO_FLAGS)

@@ -1,11 +1,22 @@
 """Fixtures that every test has: fixed seeds, and the models the invariants run over."""
 
 import functools
+import gc
 
 import keras
 import networks
 import numpy as np
 import pytest
+
+
+def pytest_collection_finish(session):
+    """Spares the garbage collector what the imports made.
+
+    Every `clear_session` collects, and TensorFlow's half a million objects took it longer than
+    most tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +34,12 @@ def rng():
 @pytest.fixture(params=networks.ARCHITECTURES)
 def architecture(request):
     """One model of every architecture the invariants must hold on; not to be trained."""
+    return _built_once(request.param)
+
+
+@pytest.fixture(params=networks.ARCHITECTURES + networks.DEEP)
+def architecture_or_deep(request):
+    """As `architecture`, and the deep networks too."""
     return _built_once(request.param)
 
 

@@ -4,9 +4,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_cascade.models import build_model
+from keras_cascade.models import build_model, resnet
 
-ARCHITECTURES = {
+# "bottlenecks" and "densenet" have the blocks of the two deep ones, fewer of each.
+ARCHITECTURES = ["vgg16", "resnet20", "bottlenecks", "MobileNetV2", "densenet"]
+DEEP = ["resnet50", "DenseNet121"]
+
+_BY_NAME = {
     "vgg16": ((32, 32, 3), 0.125),
     "resnet20": ((16, 16, 3), 0.5),
     "resnet50": ((16, 16, 3), 0.125),
@@ -17,8 +21,38 @@ ARCHITECTURES = {
 
 def build(name, classes=5):
     """An architecture with logits out, and weights in which no part is neutral."""
-    input_shape, width = ARCHITECTURES[name]
-    return unsettled(build_model(name, input_shape, classes, width=width, seed=3))
+    if name == "bottlenecks":
+        stages = ((2, 64), (2, 128))
+        model = resnet._resnet(
+            resnet._bottleneck_branch, stages, (16, 16, 3), classes, 0.125, 0.0, name
+        )
+    elif name == "densenet":
+        model = _densenet((3, 4, 3), classes)
+    else:
+        input_shape, width = _BY_NAME[name]
+        model = build_model(name, input_shape, classes, width=width, seed=3)
+    return unsettled(model)
+
+
+def _densenet(blocks, classes, growth=8):
+    """DenseNet-BC for 16x16x3 images, block by block as keras.applications builds DenseNet121."""
+
+    def normalised_conv(x, filters, size):
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+        return layers.Conv2D(filters, size, padding="same", use_bias=False)(x)
+
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(2 * growth, 3, padding="same", use_bias=False)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    for block, count in enumerate(blocks):
+        if block > 0:
+            x = layers.AveragePooling2D(2)(normalised_conv(x, x.shape[-1] // 2, 1))
+        for _ in range(count):
+            new = normalised_conv(normalised_conv(x, 4 * growth, 1), growth, 3)
+            x = layers.Concatenate()([x, new])
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(classes)(x), name="densenet")
 
 
 def unsettled(model, seed=5):

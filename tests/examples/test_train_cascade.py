@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "train_cascade.py"
 
 
-def _run(*flags):
+def _python(*arguments):
     return subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "train_cascade.py"), *flags],
+        [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=400,
@@ -21,12 +21,16 @@ def _run(*flags):
     )
 
 
+def _run(*flags):
+    return _python(SCRIPT, *flags)
+
+
 def test_a_small_run(tmp_path):
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     result = _run(
         "--dataset=digits",
-        "--model=resnet20",
-        "--width=0.25",
+        "--model=vgg16",
+        "--width=0.125",
         "--max_train_examples=256",
         "--teacher_epochs=1",
         "--epochs=2",
@@ -66,22 +70,44 @@ def test_help_is_readable():
         assert f"--{flag}:" in result.stdout or f"--[no]{flag}" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--model=resnet21"], "Unknown model 'resnet21'. Did you mean"),
-        (["--levels=0.5,0.3"], "strictly increasing"),
-        (["--optimizer=sdg"], "sdg"),
-        (["--levels=half"], "--levels must be numbers"),
-        (["--levels=0.5,0.999"], "cannot be removed"),
-        (["--teacher=nowhere.keras"], "no such file"),
-        (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
-        (["left", "over"], "Unexpected argument 'left'"),
-    ],
-)
-def test_user_errors_are_one_line(flags, message, tmp_path):
-    arguments = [f"--output_dir={tmp_path}"] if "--output_dir" not in flags[0] else []
-    result = _run("--max_train_examples=64", "--epochs=1", *arguments, *flags)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr and len(result.stderr.splitlines()) == 1
+USER_ERRORS = [
+    (["--model=resnet21"], "Unknown model 'resnet21'. Did you mean"),
+    (["--levels=0.5,0.3"], "strictly increasing"),
+    (["--optimizer=sdg"], "sdg"),
+    (["--levels=half"], "--levels must be numbers"),
+    (["--levels=0.5,0.999"], "cannot be removed"),
+    (["--teacher=nowhere.keras"], "no such file"),
+    (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
+    (["left", "over"], "Unexpected argument 'left'"),
+]
+
+# Runs the script once for each list of flags, and prints what each run ended with and wrote.
+SEVERAL_RUNS = """
+import contextlib, io, json, pathlib, sys
+script, runs = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
+sys.path.insert(0, str(script.parent))
+import train_cascade
+from absl.testing import flagsaver
+for flags in runs:
+    sys.argv = [str(script), *flags]
+    code, errors = None, io.StringIO()
+    with flagsaver.flagsaver(), contextlib.redirect_stderr(errors):
+        try:
+            train_cascade.run()
+        except SystemExit as stopped:
+            code = stopped.code
+    print(json.dumps([code, errors.getvalue()]))
+"""
+
+
+def test_user_errors_are_one_line(tmp_path):
+    # One process for all of them: starting TensorFlow takes longer than the errors.
+    common = ["--max_train_examples=64", "--epochs=1", f"--output_dir={tmp_path}"]
+    runs = [[*common, *flags] for flags, _ in USER_ERRORS]
+    result = _python("-c", SEVERAL_RUNS, SCRIPT, json.dumps(runs))
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    outcomes = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(outcomes) == len(USER_ERRORS)
+    for (flags, message), (code, errors) in zip(USER_ERRORS, outcomes, strict=True):
+        assert code == 2 and message in errors, (flags, code, errors)
+        assert "Traceback" not in errors and len(errors.splitlines()) == 1, (flags, errors)
