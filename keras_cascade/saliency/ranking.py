@@ -27,13 +27,18 @@ class Ranking:
         round_to: the channels kept in a group are a multiple of this (or all of them).
         min_channels: at least this many channels stay in each group.
         keep: names of layers or groups to leave whole: the channels a layer makes or puts out.
+        per_cost: whether "global" scope ranks by saliency per cost, as losses want it, or by the
+            saliency as it is, as shares of a group want it.
+
+    Attributes:
+        groups: list of the `ChannelGroup`s that may lose channels.
 
     Raises:
         ValueError: an unknown budget or scope, a `round_to` or `min_channels` below 1, an unknown
             name in `keep`, or a model in which nothing can be pruned.
     """
 
-    def __init__(self, graph, budget="macs", scope="global", round_to=1, min_channels=4, keep=()):
+    def __init__(self, graph, budget="macs", scope="global", round_to=1, min_channels=4, keep=(), per_cost=True):
         if scope not in _SCOPES:
             raise ValueError(f"Unknown scope {scope!r}: use 'global' or 'layer'.")
         for name, value in (("round_to", round_to), ("min_channels", min_channels)):
@@ -47,16 +52,17 @@ class Ranking:
             )
         self.graph, self.budget, self.scope = graph, budget, scope
         self.round_to, self.min_channels = round_to, min_channels
+        self.per_cost = per_cost
         self._cost = graph.cost(budget)
         self._whole = self._cost.total(graph.keep_vector())
         self._kept_whole = _groups_of(graph, keep)
-        self._groups = [g for g in graph.prunable_groups if g.name not in self._kept_whole]
-        self._sizes = np.array([group.size for group in self._groups], int)
-        floors = _round_up(np.full(len(self._groups), min_channels), round_to)
+        self.groups = [g for g in graph.prunable_groups if g.name not in self._kept_whole]
+        self._sizes = np.array([group.size for group in self.groups], int)
+        floors = _round_up(np.full(len(self.groups), min_channels), round_to)
         self._floors = np.minimum(floors, self._sizes)
         every_unit = np.arange(graph.num_units)
-        self._units = np.concatenate([every_unit[:0], *(every_unit[g.units] for g in self._groups)])
-        self._group_of = np.repeat(np.arange(len(self._groups)), self._sizes)
+        self._units = np.concatenate([every_unit[:0], *(every_unit[g.units] for g in self.groups)])
+        self._group_of = np.repeat(np.arange(len(self.groups)), self._sizes)
 
     def removed(self, keep):
         """The fraction of the budget that a keep vector removes."""
@@ -172,7 +178,7 @@ class Ranking:
             if len(units):
                 waiting[group.name], worth[group.name] = units, per_cost[units].mean()
 
-        for group in self._groups:
+        for group in self.groups:
             look_at(group)
         while waiting and goal - self._cost.total(keep) > 0.001 * self._whole:
             best = max(waiting, key=worth.get)
@@ -193,6 +199,8 @@ class Ranking:
         return removed[np.argsort(-per_cost[removed], kind="stable")][: goal - kept]
 
     def _per_cost(self, keep, saliency):
+        if not self.per_cost:
+            return saliency
         return saliency / np.maximum(self._cost.per_unit(keep), 1e-30)
 
     def _layerwise(self, saliency, goal):
