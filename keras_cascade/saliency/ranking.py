@@ -38,7 +38,16 @@ class Ranking:
             name in `keep`, or a model in which nothing can be pruned.
     """
 
-    def __init__(self, graph, budget="macs", scope="global", round_to=1, min_channels=4, keep=(), per_cost=True):
+    def __init__(
+        self,
+        graph,
+        budget="macs",
+        scope="global",
+        round_to=1,
+        min_channels=4,
+        keep=(),
+        per_cost=True,
+    ):
         if scope not in _SCOPES:
             raise ValueError(f"Unknown scope {scope!r}: use 'global' or 'layer'.")
         for name, value in (("round_to", round_to), ("min_channels", min_channels)):

@@ -24,8 +24,9 @@ _EMPTY = "data is empty: the Taylor criterion needs at least one batch."
 def taylor(graph, data, loss):
     """Squared gradient of the loss with respect to a gate on each channel, mean over batches.
 
-    Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, section 3.1, the
-    gate form of Taylor-FO. The loss is the batch's mean, in inference mode, without regularisers.
+    Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, section 3.1,
+    the gate form of Taylor-FO. The loss is the batch's mean, in inference mode and without
+    regularisers.
 
     Args:
         graph: `ChannelGraph`; its model is not changed.
