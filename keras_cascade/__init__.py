@@ -23,7 +23,7 @@ from keras_cascade.cascade import (
 )
 from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
 from keras_cascade.profile import ModelProfile, profile
-from keras_cascade.saliency import prune
+from keras_cascade.saliency import prune, prune_masks
 from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
 from keras_cascade.version import __version__
 
@@ -47,5 +47,6 @@ __all__ = [
     "masked_view",
     "profile",
     "prune",
+    "prune_masks",
     "register_rule",
 ]

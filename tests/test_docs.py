@@ -44,7 +44,7 @@ def names(tmp_path, monkeypatch):
         "keras": keras, "np": np, "kc": kc, "model": wide, "x": images, "y": labels,
         "train": train, "val": train, "cascade": cascade, "SoftTargetLoss": kc.SoftTargetLoss,
         "FiniteLossGuard": kc.FiniteLossGuard, "large": wide, "small": kc.prune(wide, 0.5),
-        "masks": {}, "loss": loss,
+        "masks": {}, "loss": loss, "fresh_copy": keras.models.clone_model(wide),
     }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ def test_import_does_not_import_tensorflow():
 CASCADE = """
 import json, keras, networks, numpy as np
 import keras_cascade as kc
+from keras_cascade.saliency.taylor import taylor
 keras.utils.set_random_seed(0)
 model = networks.small_convnet()
 random = np.random.default_rng(0)  # draws that do not depend on the backend
@@ -56,6 +57,7 @@ logs = cascade.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0,
 student = cascade.extract()
 difference = abs(student.predict(x, verbose=0) - cascade.predict(x, verbose=0)).max()
 print(difference < 1e-5, student.count_params() < model.count_params())
+logs["taylor"] = taylor(kc.ChannelGraph(student), (x, y), loss).tolist()
 print(json.dumps({name: logs[name] for name in logs}))
 """
 

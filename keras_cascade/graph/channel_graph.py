@@ -12,6 +12,7 @@ import dataclasses
 import numpy as np
 
 from keras_cascade.graph.cost import Cost
+from keras_cascade.graph.stored_masks import masks_from_text, masks_to_text
 from keras_cascade.graph.tracing import free_name, trace
 from keras_cascade.graph.walk import walk
 from keras_cascade.table import text_table
@@ -188,6 +189,43 @@ class ChannelGraph:
     def masks(self, keep):
         """The masks of a keep vector: dict from each prunable group's name to a bool array."""
         return {group.name: keep[group.units].copy() for group in self.prunable_groups}
+
+    def to_json(self, masks):
+        """The masks as plain JSON text: every group's name, size and kept channels.
+
+        Args:
+            masks: as for `keep_vector`.
+
+        Returns:
+            str, which `masks_from_json` reads on a model built the same way.
+
+        Raises:
+            ValueError: bad masks.
+
+        Example:
+
+        ```python
+        text = kc.ChannelGraph(model).to_json(kc.prune_masks(model, 0.5))
+        fresh = keras.models.clone_model(model)
+        masks = kc.ChannelGraph(fresh).masks_from_json(text)
+        small = kc.Surgeon(fresh).extract(masks)
+        ```
+        """
+        return masks_to_text(self, masks)
+
+    def masks_from_json(self, text):
+        """The masks that `to_json` wrote, of this model or one built the same way.
+
+        Args:
+            text: str; the model's name may differ, its groups, sizes and params may not.
+
+        Returns:
+            Dict from each prunable group's name to a bool array of shape `(group.size,)`.
+
+        Raises:
+            ValueError: broken text, or that of another model; says where they differ.
+        """
+        return masks_from_text(self, text)
 
     # What it costs
 

@@ -19,22 +19,18 @@ class Cost:
     """
 
     def __init__(self, terms, units):
-        self._units = units
-        self._factors = {}
-        # Factor 0 is the constant 1 that fills up short terms.
-        self._members, self._multiplicities = [np.zeros(1, int)], [np.zeros(1, int)]
         width = max([len(factors) for _, factors in terms], default=0) or 1
         self._coefficients = np.array([float(coefficient) for coefficient, _ in terms])
+        # Factor 0 is the constant 1 that fills up short terms.
         self._slots = np.zeros((len(terms), width), int)
+        distinct = {b"": np.zeros(0, int)}
+        number = {b"": 0}
         for row, (_, factors) in enumerate(terms):
             for column, factor in enumerate(factors):
-                self._slots[row, column] = self._intern(factor)
-        self._starts = np.cumsum([0] + [len(members) for members in self._members[:-1]])
-        self._member = np.concatenate(self._members)
-        self._multiplicity = np.concatenate(self._multiplicities)
-        self._factor_of_member = np.repeat(
-            np.arange(len(self._members)), [len(members) for members in self._members]
-        )
+                key = factor.tobytes()
+                self._slots[row, column] = number.setdefault(key, len(number))
+                distinct[key] = factor
+        self._kind_of, self._multiplicity = _kinds(list(distinct.values()), units)
 
     def total(self, keep):
         """The cost with the units of the bool array `keep`; an exact int."""
@@ -44,28 +40,37 @@ class Cost:
     def per_unit(self, keep):
         """The marginal cost of each unit at the counts of `keep`; float array."""
         counts = self._counts(keep)[self._slots]
-        slopes = np.zeros(len(self._members))
+        slopes = np.zeros(len(self._multiplicity))
         for column in range(counts.shape[1]):
             others = np.delete(counts, column, axis=1).prod(axis=1)
             np.add.at(slopes, self._slots[:, column], self._coefficients * others)
-        slopes[0] = 0.0
-        return np.bincount(
-            self._member,
-            weights=self._multiplicity * slopes[self._factor_of_member],
-            minlength=self._units,
-        )
-
-    def _intern(self, factor):
-        key = factor.tobytes()
-        if key not in self._factors:
-            members, multiplicities = np.unique(factor, return_counts=True)
-            self._factors[key] = len(self._members)
-            self._members.append(members)
-            self._multiplicities.append(multiplicities)
-        return self._factors[key]
+        return (slopes @ self._multiplicity)[self._kind_of]
 
     def _counts(self, keep):
-        counts = np.add.reduceat(self._multiplicity * keep[self._member], self._starts)
-        counts = counts.astype(float)
+        kinds = self._multiplicity.shape[1]
+        counts = self._multiplicity @ np.bincount(self._kind_of[keep], minlength=kinds)
         counts[0] = 1.0
         return counts
+
+
+def _kinds(factors, units):
+    """Sorts units into kinds: those that stand equally often in every factor count alike.
+
+    There are about as many kinds as channel groups, far fewer than units.
+
+    Returns:
+        The kind of each unit, and the float matrix `(factors, kinds)` of how often a unit of
+        each kind stands in each factor.
+    """
+    kind_of = np.zeros(units, int)
+    counted = [np.unique(factor, return_counts=True) for factor in factors]
+    for members, multiplicity in counted:
+        if len(members):
+            signatures = kind_of[members] * (multiplicity.max() + 1) + multiplicity
+            split = np.unique(signatures, return_inverse=True)[1]
+            kind_of[members] = kind_of.max() + 1 + split
+    kinds, kind_of = np.unique(kind_of, return_inverse=True)
+    matrix = np.zeros((len(factors), len(kinds)))
+    for row, (members, multiplicity) in zip(matrix, counted, strict=True):
+        row[kind_of[members]] = multiplicity
+    return kind_of, matrix

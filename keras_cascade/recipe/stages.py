@@ -92,8 +92,9 @@ def one_shot_l1(teacher, data, settings, callbacks=()):
     student = prune(
         teacher,
         settings.levels[-1],
-        "l1",
         budget=settings.budget,
+        criterion="l1",
+        scope="layer",
         round_to=settings.round_to,
         min_channels=settings.min_channels,
     )

@@ -8,6 +8,7 @@ channels. Both honour a floor for each group and remove in portions that leave a
 `round_to`.
 """
 
+import difflib
 import numbers
 
 import numpy as np
@@ -25,13 +26,28 @@ class Ranking:
         scope: "global" or "layer".
         round_to: the channels kept in a group are a multiple of this (or all of them).
         min_channels: at least this many channels stay in each group.
+        keep: names of layers or groups to leave whole: the channels a layer makes or puts out.
+        per_cost: whether "global" scope ranks by saliency per cost, as losses want it, or by the
+            saliency as it is, as shares of a group want it.
+
+    Attributes:
+        groups: list of the `ChannelGroup`s that may lose channels.
 
     Raises:
-        ValueError: an unknown budget or scope, a `round_to` or `min_channels` below 1, or a model
-            in which nothing can be pruned.
+        ValueError: an unknown budget or scope, a `round_to` or `min_channels` below 1, an unknown
+            name in `keep`, or a model in which nothing can be pruned.
     """
 
-    def __init__(self, graph, budget="macs", scope="global", round_to=1, min_channels=4):
+    def __init__(
+        self,
+        graph,
+        budget="macs",
+        scope="global",
+        round_to=1,
+        min_channels=4,
+        keep=(),
+        per_cost=True,
+    ):
         if scope not in _SCOPES:
             raise ValueError(f"Unknown scope {scope!r}: use 'global' or 'layer'.")
         for name, value in (("round_to", round_to), ("min_channels", min_channels)):
@@ -45,14 +61,17 @@ class Ranking:
             )
         self.graph, self.budget, self.scope = graph, budget, scope
         self.round_to, self.min_channels = round_to, min_channels
+        self.per_cost = per_cost
         self._cost = graph.cost(budget)
         self._whole = self._cost.total(graph.keep_vector())
-        groups = graph.prunable_groups
-        self._sizes = np.array([group.size for group in groups])
-        floors = _round_up(np.full(len(groups), min_channels), round_to)
+        self._kept_whole = _groups_of(graph, keep)
+        self.groups = [g for g in graph.prunable_groups if g.name not in self._kept_whole]
+        self._sizes = np.array([group.size for group in self.groups], int)
+        floors = _round_up(np.full(len(self.groups), min_channels), round_to)
         self._floors = np.minimum(floors, self._sizes)
-        self._units = np.concatenate([np.arange(graph.num_units)[g.units] for g in groups])
-        self._group_of = np.repeat(np.arange(len(groups)), self._sizes)
+        every_unit = np.arange(graph.num_units)
+        self._units = np.concatenate([every_unit[:0], *(every_unit[g.units] for g in self.groups)])
+        self._group_of = np.repeat(np.arange(len(self.groups)), self._sizes)
 
     def removed(self, keep):
         """The fraction of the budget that a keep vector removes."""
@@ -60,7 +79,7 @@ class Ranking:
 
     def reachable(self):
         """The largest amount that the floors allow."""
-        return self.removed(self._keep_counts(np.zeros(self.graph.num_units), self._floors))
+        return self.removed(self._keeper(np.zeros(self.graph.num_units))(self._floors))
 
     def check(self, amount, argument="amount"):
         """Raises a ValueError unless `amount` lies in (0, 1) and the floors allow it."""
@@ -69,11 +88,13 @@ class Ranking:
         reachable = self.reachable()
         if amount > reachable:
             rounded_down = np.floor(1e4 * reachable) / 1e4
+            whole = f", {', '.join(self._kept_whole)} left whole" if self._kept_whole else ""
             raise ValueError(
                 f"{argument}: {amount:.2%} of the {self.budget} cannot be removed from "
                 f"'{self.graph.model.name}'; with min_channels={self.min_channels} and "
-                f"round_to={self.round_to} at most {rounded_down:.2%} can. "
-                f"Lower the {argument}, min_channels or round_to."
+                f"round_to={self.round_to}{whole} at most {rounded_down:.2%} can. "
+                f"Lower the {argument}, min_channels or round_to"
+                f"{', or keep fewer layers whole' if whole else ''}."
             )
 
     def keep(self, saliency, amount):
@@ -117,61 +138,89 @@ class Ranking:
         """Removes the portions of least saliency per cost until the cost is at most `goal`."""
         if self._cost.total(keep) <= goal:
             return keep
-        per_cost = saliency / np.maximum(self._cost.per_unit(keep), 1e-30)
-        portions, scores = [], []
-        for group, floor in zip(self.graph.prunable_groups, self._floors, strict=True):
-            units = np.flatnonzero(keep[group.units]) + group.first_unit
-            ascending = units[np.argsort(per_cost[units], kind="stable")]
-            cuts = _portion_ends(len(units), int(floor), self.round_to)
-            pieces = np.split(ascending[: cuts[-1]], cuts[:-1]) if len(cuts) else []
-            portions.extend(pieces)
-            # A portion cannot go before the one below it in its group.
-            scores.extend(np.maximum.accumulate([per_cost[piece].mean() for piece in pieces]))
-        order = np.argsort(scores, kind="stable")
+        units, portion_of, scores = self._portions(keep, self._per_cost(keep, saliency))
+        if not len(units):
+            return keep
+        turn = np.empty(len(scores), int)
+        turn[np.argsort(scores, kind="stable")] = np.arange(len(scores))
+        turn_of_unit = turn[portion_of]
 
         def without(count):
             lowered = keep.copy()
-            if count:
-                lowered[np.concatenate([portions[index] for index in order[:count]])] = False
+            lowered[units[turn_of_unit < count]] = False
             return lowered
 
-        enough = _first(lambda count: self._cost.total(without(count)) <= goal, len(order))
+        enough = _first(lambda count: self._cost.total(without(count)) <= goal, len(scores))
         return without(enough)
+
+    def _portions(self, keep, per_cost):
+        """The portions that may go: in each group, ascending, each leaving a multiple.
+
+        Returns:
+            The units in them, the portion each unit is in, and each portion's mean `per_cost`,
+            which within a group never falls.
+        """
+        present = keep[self._units]
+        units, group_of = self._units[present], self._group_of[present]
+        ascending = np.lexsort((per_cost[units], group_of))
+        units, group_of = units[ascending], group_of[ascending]
+        ends = np.cumsum(np.bincount(group_of, minlength=len(self._sizes)))
+        left = ends[group_of] - 1 - np.arange(len(units))  # when this unit and those below are out
+        left -= left % self.round_to
+        removable = left >= self._floors[group_of]
+        units, group_of, left = units[removable], group_of[removable], left[removable]
+        starts = np.flatnonzero(np.diff(group_of, prepend=-1) | np.diff(left, prepend=-1))
+        sizes = np.diff(starts, append=len(units))
+        portion_of = np.repeat(np.arange(len(starts)), sizes)
+        values = per_cost[units]
+        means = np.bincount(portion_of, values) / sizes
+        # Rounding must not put a portion before the one below it.
+        return units, portion_of, np.clip(means, values[starts], values[starts + sizes - 1])
 
     def _put_back(self, keep, saliency, goal):
         """Returns what a costly portion removed later made needless to remove, best first."""
-        per_cost = saliency / np.maximum(self._cost.per_unit(keep), 1e-30)
-        waiting = {
-            g.name: self._last_removed(g, keep, per_cost) for g in self.graph.prunable_groups
-        }
-        while goal - self._cost.total(keep) > 0.001 * self._whole:
-            waiting = {name: portion for name, portion in waiting.items() if len(portion)}
-            if not waiting:
-                break
-            best = max(waiting, key=lambda name: per_cost[waiting[name]].mean())
+        per_cost = self._per_cost(keep, saliency)
+        worth, waiting = {}, {}
+
+        def look_at(group):
+            units = self._last_removed(group, keep, per_cost)
+            if len(units):
+                waiting[group.name], worth[group.name] = units, per_cost[units].mean()
+
+        for group in self.groups:
+            look_at(group)
+        while waiting and goal - self._cost.total(keep) > 0.001 * self._whole:
+            best = max(waiting, key=worth.get)
+            portion = waiting.pop(best)
             restored = keep.copy()
-            restored[waiting[best]] = True
+            restored[portion] = True
+            # If it does not fit, what is less salient in its group must stay out too.
             if self._cost.total(restored) <= goal:
                 keep = restored
-                waiting[best] = self._last_removed(self.graph[best], keep, per_cost)
-            else:  # what is less salient in this group must stay out too
-                del waiting[best]
+                look_at(self.graph[best])
         return keep
 
     def _last_removed(self, group, keep, per_cost):
         """The most salient removed channels of a group that together fill up a portion."""
-        units = np.arange(group.first_unit, group.first_unit + group.size)
-        removed, kept = units[~keep[units]], int(keep[units].sum())
+        removed = group.first_unit + np.flatnonzero(~keep[group.units])
+        kept = group.size - len(removed)
         goal = min((kept // self.round_to + 1) * self.round_to, group.size)
         return removed[np.argsort(-per_cost[removed], kind="stable")][: goal - kept]
+
+    def _per_cost(self, keep, saliency):
+        if not self.per_cost:
+            return saliency
+        return saliency / np.maximum(self._cost.per_unit(keep), 1e-30)
 
     def _layerwise(self, saliency, goal):
         def counts(fraction):
             kept = _round_up(np.ceil((1.0 - fraction) * self._sizes).astype(int), self.round_to)
             return np.clip(kept, self._floors, self._sizes)
 
+        keep_counts = self._keeper(saliency)
+
         def cost(kept):
-            return self._cost.total(self._keep_counts(saliency, kept))
+            return self._cost.total(keep_counts(kept))
 
         steps = 4096
         enough = _first(lambda step: cost(counts(step / steps)) <= goal, steps)
@@ -181,22 +230,44 @@ class Ranking:
             if cost(kept) <= goal:
                 break
             kept[index] = lower[index]
-        return self._keep_counts(saliency, kept)
+        return keep_counts(kept)
 
-    def _keep_counts(self, saliency, kept):
-        """The keep vector with the `kept[i]` most salient channels of each group i."""
-        order = np.lexsort((saliency[self._units], self._group_of))
-        starts = np.repeat(np.cumsum(self._sizes) - self._sizes, self._sizes)
-        place = np.arange(len(order)) - starts
-        keep = self.graph.keep_vector()
-        keep[self._units[order]] = place >= np.repeat(self._sizes - kept, self._sizes)
-        return keep
+    def _keeper(self, saliency):
+        """The function from counts to the keep vector of each group's most salient channels."""
+        units = self._units[np.lexsort((saliency[self._units], self._group_of))]
+        places_from_top = np.cumsum(self._sizes)[self._group_of] - np.arange(len(units))
+
+        def keep_counts(kept):
+            keep = self.graph.keep_vector()
+            keep[units] = places_from_top <= kept[self._group_of]
+            return keep
+
+        return keep_counts
 
 
-def _portion_ends(size, floor, round_to):
-    """Ends of the portions in which a group of `size` may shrink to `floor`."""
-    kept = np.arange(size - 1, floor - 1, -1)
-    return size - kept[kept % round_to == 0]
+def _groups_of(graph, names):
+    """Names of the prunable groups whose channels the named layers (or groups) make or put out."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    tensors = {}
+    for call in graph.trace.calls:
+        tensors.setdefault(call.name, []).extend(call.outputs)
+    known = [*dict.fromkeys([*tensors, *(group.name for group in graph.groups)])]
+    put_out = np.zeros(graph.num_units, bool)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise ValueError(
+                f"keep: model '{graph.model.name}' has no layer or channel group {name!r}; "
+                f"{hint or 'print(ChannelGraph(model).summary()) lists the groups.'}"
+            )
+        for channels in filter(None, map(graph.channels.get, tensors.get(name, ()))):
+            put_out[graph.units_at(channels.labels)] = True
+    return [
+        group.name
+        for group in graph.prunable_groups
+        if put_out[group.units].any() or {group.name, *group.producers} & set(names)
+    ]
 
 
 def _round_up(counts, multiple):

@@ -76,6 +76,30 @@ def test_global_scope_divides_by_cost():
     assert masks["dear"].sum() < 8 and masks["cheap"].all()
 
 
+def test_without_costs_the_lowest_go_wherever_they_are(rng):
+    graph = kc.ChannelGraph(networks.small_convnet())
+    saliency = rng.permutation(graph.num_units).astype(float)
+    ranking = Ranking(graph, "channels", min_channels=1, per_cost=False)
+    keep = ranking.keep(saliency, 0.25)
+    prunable = np.concatenate([np.arange(graph.num_units)[g.units] for g in graph.prunable_groups])
+    lowest = prunable[np.argsort(saliency[prunable])[:6]]
+    np.testing.assert_array_equal(np.flatnonzero(~keep), np.sort(lowest))
+
+
+def test_what_a_named_layer_makes_or_puts_out_is_kept_whole(rng):
+    inputs = keras.Input((8, 8, 3))
+    first = layers.Conv2D(8, 3, padding="same", name="first")(inputs)
+    second = layers.Conv2D(8, 3, padding="same", name="second")(first)
+    joined = layers.Concatenate(name="joined")([first, second])
+    third = layers.Conv2D(8, 3, name="third")(joined)
+    graph = kc.ChannelGraph(keras.Model(inputs, layers.Conv2D(2, 1)(third)))
+    for keep, cut in (("joined", {"third"}), (("second",), {"first", "third"})):
+        ranking = Ranking(graph, min_channels=1, keep=keep)
+        masks = graph.masks(ranking.keep(rng.random(graph.num_units), ranking.reachable()))
+        assert {name for name, mask in masks.items() if not mask.all()} == cut
+        assert all(masks[name].sum() == 1 for name in cut)
+
+
 def test_reachable_is_exact():
     graph = kc.ChannelGraph(networks.small_convnet())
     ranking = Ranking(graph, "channels", min_channels=3)

@@ -1,0 +1,137 @@
+"""Taylor scores of a trained model's channels, read once from data.
+
+Gates of ones stand where channels are read, as in the cascade, in front of frozen copies of the
+model's layers; one epoch of plain `fit` trains nothing but takes the gates' gradient on every
+batch. The copies cost memory for a second set of weights and buy that nothing a backend does in
+`fit` can reach the user's model.
+"""
+
+import collections.abc
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_cascade.saliency.gates import ChannelGates
+from keras_cascade.surgery import Surgeon
+from keras_cascade.surgery.views import build_view
+
+_LABELS = "The Taylor criterion needs labels: pass data=(x, y), or batches (x, y)."
+_EMPTY = "data is empty: the Taylor criterion needs at least one batch."
+
+
+def taylor(graph, data, loss):
+    """Squared gradient of the loss with respect to a gate on each channel, mean over batches.
+
+    Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, section 3.1,
+    the gate form of Taylor-FO. The loss is the batch's mean, in inference mode and without
+    regularisers.
+
+    Args:
+        graph: `ChannelGraph`; its model is not changed.
+        data: a tuple `(x, y)` or `(x, y, sample_weight)` of arrays, taken in batches of 32; or
+            whatever else `fit` takes that yields such batches: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, a generator. It is gone through once, so it must end.
+        loss: as for `keras.Model.compile`.
+
+    Returns:
+        float array of shape `(units,)`; 0 for channels that nothing reads.
+
+    Raises:
+        ValueError: `data` or `loss` missing, data without labels, empty or known to be endless,
+            gradients that are not finite.
+    """
+    arguments = _fit_arguments(data, loss)
+    gates = ChannelGates(graph.num_units, momentum=0.0, name=graph.trace.free_name("gates"))
+    model = _InferenceTrainer(_frozen_view(graph, gates), gates)
+    model.compile(
+        optimizer=keras.optimizers.SGD(),
+        loss=loss,
+        auto_scale_loss=False,  # it would scale the gates' gradients too
+        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+    )
+    mean = _MeanSquare()
+    with warnings.catch_warnings():  # a generator is meant to be used up
+        warnings.filterwarnings("ignore", message="Your input ran out of data")
+        model.fit(**arguments, shuffle=False, verbose=0, callbacks=[mean])
+    return mean.result()
+
+
+class _InferenceTrainer(keras.Model):
+    """Trains what is trainable in a view, its gates' probe, with the view in inference mode."""
+
+    def __init__(self, view, gates):
+        super().__init__(name="inference_trainer")
+        self._view, self.gates = view, gates
+        self.output_names = view.output_names
+        self.built = True
+
+    def call(self, inputs):
+        return self._view(inputs, training=False)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if y is None:
+            raise ValueError(f"{_LABELS} Got x alone.")
+        return self._compile_loss(y, y_pred, sample_weight)
+
+
+class _MeanSquare(keras.callbacks.Callback):
+    """The mean over batches of the squared gate gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self._sum, self._batches = 0.0, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Reading self.model makes JAX write its state to the variables.
+        probe = ops.convert_to_numpy(self.model.gates.probe).astype(float)
+        self._sum = self._sum + probe**2
+        self._batches += 1
+
+    def result(self):
+        if not self._batches:
+            raise ValueError(_EMPTY)
+        if not np.isfinite(self._sum).all():
+            raise ValueError(
+                "The loss or its gradients became NaN or infinite on this data: look for NaN in "
+                "it, for labels outside the model's classes, and for a loss that expects logits."
+            )
+        return self._sum / self._batches
+
+
+def _frozen_view(graph, gates):
+    copy = Surgeon(graph.model, graph).extract({}, verify=False)
+    copy.trainable = False
+    stand_in = {id(layer): copy.get_layer(name) for name, layer in graph.trace.layers.items()}
+    return build_view(
+        graph,
+        lambda channels: gates.place(graph.units_at(channels.labels), channels.axis),
+        stand_in,
+    )
+
+
+def _fit_arguments(data, loss):
+    """What `fit` is given for `data`, or the error that says what to give."""
+    if data is None or loss is None:
+        raise ValueError(
+            "The Taylor criterion needs data=(x, y) (or batches of it) and loss=, as for compile, "
+            "such as prune(model, 0.5, criterion='taylor', data=(x, y), "
+            "loss='sparse_categorical_crossentropy')."
+        )
+    if isinstance(data, tuple):
+        if len(data) not in (2, 3):
+            raise ValueError(f"{_LABELS} A tuple must be (x, y) or (x, y, sample_weight).")
+        if any(len(array) == 0 for array in keras.tree.flatten(data)):
+            raise ValueError(_EMPTY)
+        return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+    endless = getattr(data, "cardinality", int)() == -1  # tf.data.INFINITE_CARDINALITY
+    if isinstance(data, keras.utils.PyDataset):
+        endless = data.num_batches is None
+    if endless:
+        raise ValueError("data never ends: pass as many batches as will do, data.take(100) say.")
+    if isinstance(data, list) and not all(isinstance(batch, tuple) for batch in data):
+        raise ValueError(f"{_LABELS} A list must hold batches (x, y), arrays go in a tuple.")
+    if isinstance(data, list | collections.abc.Iterator):
+        data = (batch for batch in data)  # fit takes no iterators but generators
+    return {"x": data}
