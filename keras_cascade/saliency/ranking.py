@@ -5,7 +5,7 @@ divided by the MACs (or params) that go with it, and removes from the bottom. Wh
 costs depends on how many its neighbours have left, so removal goes in rounds, each with the costs
 of the one before. "layer" scope takes the same fraction from every group, its least salient
 channels. Both honour a floor for each group and remove in portions that leave a multiple of
-`round_to`.
+`round_to`; neither takes the last channel of a part that cannot go altogether (one side of a split).
 """
 
 import difflib
@@ -67,7 +67,12 @@ class Ranking:
         self._kept_whole = _groups_of(graph, keep)
         self.groups = [g for g in graph.prunable_groups if g.name not in self._kept_whole]
         self._sizes = np.array([group.size for group in self.groups], int)
-        floors = _round_up(np.full(len(self.groups), min_channels), round_to)
+        self._parts = [units for _, units in graph.indispensable]
+        parts_in = [
+            sum(bool(((g.units.start <= u) & (u < g.units.stop)).any()) for u in self._parts)
+            for g in self.groups
+        ]
+        floors = _round_up(np.maximum(min_channels, np.array(parts_in, int)), round_to)
         self._floors = np.minimum(floors, self._sizes)
         every_unit = np.arange(graph.num_units)
         self._units = np.concatenate([every_unit[:0], *(every_unit[g.units] for g in self.groups)])
@@ -79,7 +84,8 @@ class Ranking:
 
     def reachable(self):
         """The largest amount that the floors allow."""
-        return self.removed(self._keeper(np.zeros(self.graph.num_units))(self._floors))
+        saliency = self._spared(np.zeros(self.graph.num_units))
+        return self.removed(self._keeper(saliency)(self._floors))
 
     def check(self, amount, argument="amount"):
         """Raises a ValueError unless `amount` lies in (0, 1) and the floors allow it."""
@@ -108,7 +114,7 @@ class Ranking:
         Returns:
             bool array of shape `(units,)`.
         """
-        saliency = np.asarray(saliency, float)
+        saliency = self._spared(np.asarray(saliency, float))
         if amount <= 0.0:
             return self.graph.keep_vector()
         if self.scope == "layer":
@@ -133,6 +139,13 @@ class Ranking:
             f"asked for {amount:.1%} of the {self.budget}, removed {got:.1%} ({cause}; "
             f"min_channels={self.min_channels}, round_to={self.round_to})"
         )
+
+    def _spared(self, saliency):
+        """`saliency` with the best channel of every indispensable part beyond comparison."""
+        spared = saliency.copy()
+        for units in self._parts:
+            spared[units[np.argmax(saliency[units])]] = np.inf
+        return spared
 
     def _remove_lowest(self, keep, saliency, goal):
         """Removes the portions of least saliency per cost until the cost is at most `goal`."""
@@ -261,8 +274,9 @@ def _groups_of(graph, names):
                 f"keep: model '{graph.model.name}' has no layer or channel group {name!r}; "
                 f"{hint or 'print(ChannelGraph(model).summary()) lists the groups.'}"
             )
-        for channels in filter(None, map(graph.channels.get, tensors.get(name, ()))):
-            put_out[graph.units_at(channels.labels)] = True
+        for tensor in tensors.get(name, ()):
+            if not graph.channels[tensor].fixed:
+                put_out[graph.units_at(graph.channels[tensor].labels)] = True
     return [
         group.name
         for group in graph.prunable_groups

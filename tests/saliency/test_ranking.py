@@ -158,3 +158,21 @@ def test_an_unfinished_level_is_not_blamed_on_floors():
     graph = kc.ChannelGraph(networks.small_convnet())
     ranking = Ranking(graph, "macs", min_channels=1)
     assert "not come to its end" in ranking.miss(graph.keep_vector(), 0.5)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_no_side_of_a_split_goes_altogether(scope):
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="made")(inputs)
+    one, two = keras.ops.split(x, [2], axis=-1)
+    x = keras.layers.Concatenate()([keras.layers.Conv2D(2, 1)(one), two])
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 1, name="head")(x))
+    graph = kc.ChannelGraph(model)
+    assert len(graph.indispensable) == 2
+    saliency = np.ones(graph.num_units)
+    saliency[graph["made"].units] = [0.01, 0.02, 9, 9, 9, 9, 9, 9]  # one side is worth little
+    ranking = Ranking(graph, "channels", scope, min_channels=1)
+    keep = ranking.keep(saliency, ranking.reachable())[graph["made"].units]
+    assert keep[1] and keep[2:].any() and keep.sum() == 2
+    with pytest.raises(ValueError, match="leaves nothing of what 'split' makes"):
+        graph.keep_vector({"made": np.arange(8) >= 2})
