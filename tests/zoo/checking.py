@@ -3,8 +3,8 @@
 Untrained weights prove little: normalisation is neutral, and with half the channels masked the
 signal of a deep network dies out long before the output and takes every error with it. So the
 weights are first made *lively*: biases and normalisation leave their neutral values, moving
-statistics are those of the masked network, as if it had been trained so, and kernels grow until
-the output depends on the image.
+statistics come near those of the masked network, as if it had been trained so, and kernels grow
+until the output depends on the image. No further: beyond that, rounding grows with every layer.
 """
 
 import collections
@@ -80,6 +80,7 @@ def check_model(model, folder):
     with mock.patch.object(
         kc.Surgeon, "extract", autospec=True, side_effect=kc.Surgeon.extract
     ) as extract:
+        # A difference is to be measured here, not raised there.
         pruned = kc.prune(model, 0.5, verify=False)
     chosen = extract.call_args.args[1]
     by_prune = _compared(kc.masked_view(model, chosen), pruned, images)
@@ -157,8 +158,8 @@ def _enliven(model, masked, images):
     networks.unsettled(model)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.1  # a rest of the initial variance, for channels that are dead
-    for _ in range(10):
+            layer.momentum = 0.5  # some of the initial variance stays, for channels that are dead
+    for _ in range(20):
         masked(images, training=True)
         outputs = _outputs(masked, images)
         spread = float(np.ptp(outputs, axis=0).max() / np.abs(outputs).max())
@@ -166,7 +167,7 @@ def _enliven(model, masked, images):
             break
         for variable in model.trainable_weights:
             if len(variable.shape) > 1:
-                variable.assign(1.5 * variable)
+                variable.assign(1.2 * variable)
     return spread
 
 
