@@ -114,7 +114,7 @@ def problems(row, min_share=0.95):
     )
     share = row["prunable_filters"] / row["filters"]
     checks = {
-        f"{share:.1%} of its filters are prunable: {row['kept_whole']}": share >= min_share,
+        f"{share:.1%} of its filters are prunable: {reasons(row)}": share >= min_share,
         "predicted params or MACs are not those of the extracted model": row["predicted"],
         f"masked and extracted differ by {row['difference']:.2g}, float64 {rounding}": exact,
         f"the output does not depend on the image ({row['spread']:.2g})": row["spread"] >= SPREAD,
@@ -124,6 +124,14 @@ def problems(row, min_share=0.95):
         "a training step does not change the weights, or makes them infinite": row["trained"],
     }
     return [sentence for sentence, holds in checks.items() if not holds]
+
+
+def reasons(row):
+    """Why filters of a row are kept whole, and how many: one line, the layers' names left out."""
+    counts = collections.Counter()
+    for reason, count in row["kept_whole"].items():
+        counts[reason.rsplit(": ", 1)[-1]] += count
+    return "; ".join(f"{reason} ({count:,})" for reason, count in counts.most_common())
 
 
 def _coverage(graph):

@@ -1,6 +1,5 @@
 """docs/coverage.md: which models to check, their rows so far, and the page made of them."""
 
-import collections
 import hashlib
 import pathlib
 
@@ -98,12 +97,7 @@ def _kept_whole(rows):
     cut = {name: row for name, row in rows.items() if row["kept_whole"]}
     if cut:
         yield "\n## Filters that are kept whole, and why\n"
-    for name, row in cut.items():
-        reasons = collections.Counter()
-        for reason, count in row["kept_whole"].items():
-            reasons[reason.rsplit(": ", 1)[-1]] += count  # without the layer's name
-        listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
-        yield f"- {name}: {listed}"
+    yield from (f"- {name}: {checking.reasons(row)}" for name, row in cut.items())
 
 
 def _percent(share):
