@@ -29,11 +29,12 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test demo demo-seeds cifar10-subset bench lint format lock clean FORCE
+.PHONY: help install test test-zoo demo demo-seeds cifar10-subset bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
 	@echo 'make test     run the tests (PYTEST_FLAGS="-k graph" narrows them)'
+	@echo 'make test-zoo cut and verify every model of keras.applications; writes docs/coverage.md'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
 	@echo 'make demo-seeds, make cifar10-subset, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to an hour)'
@@ -97,6 +98,12 @@ endif
 
 test: install
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_FLAGS)
+
+# Goes on where it was broken off. ZOO_FLAGS="--models=VGG16,ResNet50" narrows it.
+ZOO_FLAGS ?=
+
+test-zoo: install
+	@$(BIN)/python tests/zoo/sweep.py --output=docs/coverage $(ZOO_FLAGS)
 
 demo: install
 	@$(BIN)/python examples/train_cascade.py $(DEMO_FLAGS)

@@ -62,6 +62,14 @@ def unsettled(model, seed=5):
         if len(variable.shape) == 1 and variable.dtype == "float32":
             value = np.asarray(variable.numpy()) + random.uniform(0.05, 0.3, variable.shape)
             variable.assign(value)
+    return finalized(model)
+
+
+def finalized(model):
+    """Makes anew what layers derive from weights that were assigned (Normalization does)."""
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
     return model
 
 
