@@ -5,7 +5,8 @@ divided by the MACs (or params) that go with it, and removes from the bottom. Wh
 costs depends on how many its neighbours have left, so removal goes in rounds, each with the costs
 of the one before. "layer" scope takes the same fraction from every group, its least salient
 channels. Both honour a floor for each group and remove in portions that leave a multiple of
-`round_to`; neither takes the last channel of a part that cannot go altogether (one side of a split).
+`round_to`; neither takes the last channel of a part that cannot go altogether, such as one side
+of a split.
 """
 
 import difflib

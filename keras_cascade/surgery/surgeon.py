@@ -8,21 +8,14 @@ unless told otherwise the surgeon checks that on a random batch, layer by layer.
 
 import functools
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
-from keras_cascade.surgery.views import FixedMasks, call_masked
-
-TOLERANCE = 1e-5
-EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
-
-
-class SurgeryError(RuntimeError):
-    """A layer could not be rebuilt, or the extracted model differs from the masked one."""
+from keras_cascade.surgery import verification
+from keras_cascade.surgery.verification import SurgeryError
 
 
 class Surgeon:
@@ -84,7 +77,7 @@ class Surgeon:
             source = stand_in.get(id(layer), layer)
             self._copy_weights(layer, source, remade[id(layer)], flow, keep)
         if verify:
-            self._verify(remade, keep, stand_in)
+            verification.verify(self.graph, keep, operation, stand_in)
         return assemble(self.graph.trace, inputs, values, name or self.graph.model.name)
 
     def _remake(self, keep, stand_in):
@@ -157,54 +150,6 @@ class Surgeon:
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
 
-    def _verify(self, remade, keep, stand_in):
-        """Runs masked and remade layers side by side; both values go by the traced tensor."""
-        traced = self.graph.trace
-        inputs = [_random_batch(tensor) for tensor in traced.inputs]
-
-        gates = FixedMasks(self.graph, keep)
-
-        def gate(call, tensor, value):
-            channels = self.graph.gated(call).get(tensor)
-            if channels is None:
-                return value
-            return gates.place(self.graph.units_at(channels.labels), channels.axis)(value)
-
-        def mask_of(labels):
-            return gates.vector(self.graph.units_at(labels))
-
-        def whole(call):
-            operation = stand_in.get(id(call.operation), call.operation)
-            if not self.graph.mixes_inside(call):
-                return _inference(call, operation)
-            flow = self.graph.flow(call)
-            return _inference(call, lambda *a, **k: call_masked(operation, flow, mask_of, *a, **k))
-
-        def smaller(call):
-            operation = _inference(call, remade[id(call.operation)])
-            return self._with_counts(call, operation, keep)
-
-        masked = replay(traced, inputs, whole, gate)
-        cut = replay(traced, inputs, smaller)
-        tolerance = _tolerance(traced)
-        if all(_equal(masked[end], cut[end], tolerance)[0] for end in traced.outputs):
-            return
-        for call in traced.calls:
-            for tensor in call.outputs:
-                self._check_tensor(call, tensor, masked[tensor], cut[tensor], keep, tolerance)
-
-    def _check_tensor(self, call, tensor, expected, got, keep, tolerance):
-        expected, channels = ops.convert_to_numpy(expected), self.graph.channels[tensor]
-        if channels is not None:
-            expected = np.compress(self._kept(channels.labels, keep), expected, axis=channels.axis)
-        same, message = _equal(expected, got, tolerance)
-        if not same:
-            raise SurgeryError(
-                f"The extracted model differs from the masked model, first at layer "
-                f"'{call.name}' ({type(call.operation).__name__}): {message}. If a rule of your "
-                "own covers this layer, it states the layer's channels wrongly."
-            )
-
 
 def copy_model(model):
     """A model equal to `model` that shares no layer or weight with it.
@@ -225,19 +170,6 @@ def copy_model(model):
     return Surgeon(model).extract({}, verify=False)
 
 
-def _inference(call, operation):
-    """What a call runs in verification: in inference mode even where the model fixes training."""
-    if "training" not in call.kwargs:
-        return operation
-    return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": False})
-
-
-def _tolerance(traced):
-    """Relative to float32's; layers that compute in half precision round more coarsely."""
-    dtypes = {getattr(layer, "compute_dtype", None) for layer in traced.layers.values()}
-    return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
-
-
 def _without_build_configs(config):
     if not isinstance(config, dict):
         return config
@@ -254,24 +186,3 @@ def _made_anew(operation, config):
             f"Layer '{config['name']}' ({type(operation).__name__}) cannot be made anew from its "
             f"config: {error}. Give it a get_config() that from_config() accepts."
         ) from error
-
-
-def _random_batch(tensor, examples=2, open_size=64):
-    """A batch for a traced input; unknown dimensions become `open_size`."""
-    shape = [examples] + [size or open_size for size in tensor.shape[1:]]
-    random = np.random.default_rng(0)
-    if keras.backend.is_float_dtype(tensor.dtype):
-        return ops.convert_to_tensor(random.standard_normal(shape), dtype=tensor.dtype)
-    return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)
-
-
-def _equal(expected, got, tolerance):
-    expected = np.asarray(ops.convert_to_numpy(expected), "float64")
-    got = np.asarray(ops.convert_to_numpy(got), "float64")
-    if expected.shape != got.shape:
-        return False, f"shape {got.shape} instead of {expected.shape}"
-    same = (expected == got) | (np.isnan(expected) & np.isnan(got))  # infinities, NaN in both
-    difference = np.max(np.abs(np.where(same, 0.0, expected - got)), initial=0.0)
-    finite = expected[np.isfinite(expected)]
-    limit = tolerance * max(1.0, float(np.max(np.abs(finite), initial=0.0)))
-    return difference <= limit, f"max |difference| {difference:.3g}, allowed {limit:.3g}"

@@ -47,21 +47,20 @@ class MaskedCall(keras.layers.Layer):
 
     Args:
         layer: the layer; its weights are shared.
-        flow: the call's `Flow`.
-        mask_of: function from labels to a float32 vector, 1 = kept, 0 = removed.
+        compute: function `(layer, *args, **kwargs)`: what the call gives.
     """
 
-    def __init__(self, layer, flow, mask_of, **kwargs):
+    def __init__(self, layer, compute, **kwargs):
         super().__init__(dtype=layer.dtype_policy, **kwargs)
         self.layer = layer
         self.supports_masking = True  # the layer itself marks its outputs
-        self._flow, self._mask_of = flow, mask_of
+        self._compute = compute
         self.built = True
 
     def call(self, *args, training=None, **kwargs):
         if "training" in inspect.signature(self.layer.call).parameters:
             kwargs["training"] = training
-        return call_masked(self.layer, self._flow, self._mask_of, *args, **kwargs)
+        return self._compute(self.layer, *args, **kwargs)
 
     def compute_output_spec(self, *args, **kwargs):
         return self.layer.compute_output_spec(*args, **kwargs)
@@ -76,25 +75,37 @@ class MaskedCall(keras.layers.Layer):
         )
 
 
-def call_masked(layer, flow, mask_of, *args, **kwargs):
-    """What a layer gives without the channels inside it that are removed.
+def masked_computation(graph, call, mask_of):
+    """What a call that mixes channels inside gives without those that are removed.
 
     Args:
-        layer: the layer that the call runs.
-        flow: the call's `Flow`.
+        graph: `ChannelGraph`.
+        call: a `Call` of its trace.
         mask_of: function from labels to a float32 vector, 1 = kept, 0 = removed.
-        *args, **kwargs: the call's arguments.
 
     Returns:
-        The call's outputs; what stands at removed channels has no meaning.
+        A function `(layer, *args, **kwargs)`, where `layer` is the call's own or one that stands
+        in for it. What its result has at removed channels has no meaning.
     """
+    flow = graph.flow(call)
     if flow.masked_call is not None:
-        return flow.masked_call(layer, mask_of, *args, **kwargs)
+        return lambda layer, *args, **kwargs: flow.masked_call(layer, mask_of, *args, **kwargs)
+
+    def compute(layer, *args, **kwargs):
+        twin = dict(zip(map(id, call.operation.weights), layer.weights, strict=True))
+        reads = [(twin[id(v)], axis, mask_of(labels)) for v, axis, labels in flow.inner_reads]
+        return _with_rows_masked(layer, reads, *args, **kwargs)
+
+    return compute
+
+
+def _with_rows_masked(layer, reads, *args, **kwargs):
+    """Calls a layer with slices of some weights times a mask: `(variable, axis, mask)` each."""
     values = {id(variable): variable.value for variable in layer.variables}
-    for variable, axis, labels in flow.inner_reads:
+    for variable, axis, mask in reads:
         value = values[id(variable)]
-        mask = ops.cast(mask_of(labels), value.dtype)
-        values[id(variable)] = value * along_axis(mask, axis % len(value.shape), len(value.shape))
+        rank = len(value.shape)
+        values[id(variable)] = value * along_axis(ops.cast(mask, value.dtype), axis % rank, rank)
     mapping = [(variable, values[id(variable)]) for variable in layer.variables]
     with keras.StatelessScope(state_mapping=mapping) as scope:
         outputs = layer(*args, **kwargs)
@@ -188,10 +199,11 @@ def build_view(graph, gates=None, stand_in=None, name=None):
         layer = layers.setdefault(id(call.operation), renamed(call))
         if gates is None or not graph.mixes_inside(call):
             return layer
-        name = graph.trace.free_name(f"{call.name}_masked")
-        return masked_calls.setdefault(
-            id(call.operation), MaskedCall(layer, graph.flow(call), mask_of, name=name)
-        )
+        if id(call.operation) not in masked_calls:
+            name = graph.trace.free_name(f"{call.name}_masked")
+            compute = masked_computation(graph, call, mask_of)
+            masked_calls[id(call.operation)] = MaskedCall(layer, compute, name=name)
+        return masked_calls[id(call.operation)]
 
     masked_calls = {}
     inputs = symbolic_inputs(graph.trace)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 from keras.src.ops import core as core_ops
 from keras.src.ops import numpy as numpy_ops
 
@@ -16,6 +17,7 @@ from keras_cascade.graph.rules.registry import Flow, KeepWhole, register_rule, s
     keras.layers.Minimum,
     keras.layers.Multiply,
     keras.layers.Subtract,
+    CustomScaleLayer,
 )
 def merge(layer, inputs, call):
     """Channel i of the result needs channel i of every input: they go together."""

@@ -1,0 +1,142 @@
+"""Verification: every call of the smaller model gives what the masked model's gives.
+
+The masked model is run on a random batch. Every call is made twice, whole with its gates and
+remade with fewer channels, each time on the values the masked model has there; so a difference
+shows at the call that makes it, on its own scale, however deep the network and however small its
+outputs.
+"""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops, tree
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
+
+from keras_cascade.graph.tracing import TracedTensor, replay
+from keras_cascade.surgery.views import FixedMasks, masked_computation
+
+TOLERANCE = 1e-5
+EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+class SurgeryError(RuntimeError):
+    """A layer could not be rebuilt, or the extracted model differs from the masked one."""
+
+
+def verify(graph, keep, remade, stand_in):
+    """Compares a smaller model with the masked one, call by call, in inference mode.
+
+    Args:
+        graph: `ChannelGraph`.
+        keep: bool array of shape `(units,)`.
+        remade: function from a `Call` to what the smaller model calls in its place.
+        stand_in: dict from the `id` of a layer to the one that the masked model calls.
+
+    Raises:
+        SurgeryError: a call's outputs differ by more than 1e-5 of the largest value it reads or
+            gives (more where it computes in half precision).
+    """
+    gates = FixedMasks(graph, keep)
+    tolerance = _tolerance(graph.trace)
+
+    def gate(call, tensor, value):
+        channels = graph.gated(call).get(tensor)
+        if channels is None:
+            return value
+        return gates.place(graph.units_at(channels.labels), channels.axis)(value)
+
+    def mask_of(labels):
+        return gates.vector(graph.units_at(labels))
+
+    def masked(call):
+        operation = stand_in.get(id(call.operation), call.operation)
+        if not graph.mixes_inside(call):
+            return operation
+        return functools.partial(masked_computation(graph, call, mask_of), operation)
+
+    def cut(tensor, value):
+        """The kept channels of a value of the masked model."""
+        channels = graph.channels[tensor]
+        if channels.fixed:
+            return value
+        kept = np.flatnonzero(keep[graph.units_at(channels.labels)])
+        smaller = ops.take(value, kept, axis=channels.axis)
+        if get_keras_mask(value) is not None:
+            set_keras_mask(smaller, get_keras_mask(value))
+        return smaller
+
+    def checked(call):
+        def run(*args, **kwargs):
+            fewer = tree.map_structure(
+                lambda tensor, value: (
+                    cut(tensor, value) if isinstance(tensor, TracedTensor) else value
+                ),
+                (call.args, call.kwargs),
+                (args, kwargs),
+            )
+            expected = _in_inference(call, masked(call))(*args, **kwargs)
+            got = _in_inference(call, remade(call))(*fewer[0], **fewer[1])
+            scale = max([_largest(leaf) for leaf in tree.flatten((args, kwargs))], default=0.0)
+            for tensor, one, other in zip(
+                call.outputs, tree.flatten(expected), tree.flatten(got), strict=True
+            ):
+                _compare(call, cut(tensor, one), other, scale, tolerance)
+            return expected
+
+        return run
+
+    inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
+    replay(graph.trace, inputs, checked, gate)
+
+
+def _compare(call, expected, got, scale, tolerance):
+    """Raises unless two values are equal: in shape, in NaN and infinities, and within tolerance."""
+    expected = np.asarray(ops.convert_to_numpy(expected), "float64")
+    got = np.asarray(ops.convert_to_numpy(got), "float64")
+    if expected.shape != got.shape:
+        message = f"shape {got.shape} instead of {expected.shape}"
+    else:
+        same = (expected == got) | (np.isnan(expected) & np.isnan(got))
+        difference = np.max(np.abs(np.where(same, 0.0, expected - got)), initial=0.0)
+        limit = tolerance * max(scale, _largest(expected))
+        if difference <= limit:
+            return
+        message = f"max |difference| {difference:.3g}, allowed {limit:.3g}"
+    raise SurgeryError(
+        f"The extracted model differs from the masked model, first at layer '{call.name}' "
+        f"({type(call.operation).__name__}): {message}. If a rule of your own covers this layer, "
+        "it states the layer's channels wrongly."
+    )
+
+
+def _largest(value):
+    """The largest finite magnitude in a float tensor; 0 for anything else."""
+    if not hasattr(value, "dtype") or not keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(value.dtype)
+    ):
+        return 0.0
+    array = np.asarray(ops.convert_to_numpy(value), "float64")
+    return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
+
+
+def _in_inference(call, operation):
+    """The operation in inference mode, also where the model fixes training."""
+    if "training" not in call.kwargs:
+        return operation
+    return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": False})
+
+
+def _tolerance(traced):
+    """Relative to float32's; layers that compute in half precision round more coarsely."""
+    dtypes = {getattr(layer, "compute_dtype", None) for layer in traced.layers.values()}
+    return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
+
+
+def _random_batch(tensor, examples=2, open_size=64):
+    """A batch for a traced input; unknown dimensions become `open_size`."""
+    shape = [tensor.shape[0] or examples] + [size or open_size for size in tensor.shape[1:]]
+    random = np.random.default_rng(0)
+    if keras.backend.is_float_dtype(tensor.dtype):
+        return ops.convert_to_tensor(random.standard_normal(shape), dtype=tensor.dtype)
+    return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)
