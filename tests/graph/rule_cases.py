@@ -470,6 +470,13 @@ WHOLE_MODELS = {
     "transfer_learning": _transfer,
     "shared_couples_places": _two_couplings,
     "shared_reshape": _shared_reshape,
+    "open_steps": lambda: chain(
+        lambda x: x[:, 1:],
+        lambda x: ops.transpose(x, (0, 2, 1)),
+        layers.GlobalMaxPooling1D(data_format="channels_first"),
+        shape=(None, 3),
+        first=layers.Conv1D(6, 3, name="made"),
+    ),
     "open_size": lambda: networks.unsettled(
         keras.Sequential(
             [
@@ -544,6 +551,15 @@ KEPT = {
     "outer_product": (
         lambda: sequence(lambda x: layers.Dot(axes=1)([x, layers.Dense(4)(x)])),
         "Dot along an axis that is not its input's channels'",
+    ),
+    "scrambled_open_size": (
+        lambda: chain(
+            layers.Reshape((6, -1)),
+            layers.Permute((2, 1)),
+            layers.GlobalMaxPooling1D(),
+            shape=(None, 4, 3),
+        ),
+        "Reshape of positions of unknown number",
     ),
     "masking": (lambda: sequence(layers.Masking()), "no rule for Masking"),
     "stateful": (_stateful, "stateful LSTM"),

@@ -4,7 +4,8 @@ What they do to channels is found by doing it: a tensor that holds each element'
 through the operation itself. Where the labels then vary along one axis, that is the channel axis
 of the result. Where they vary along several (a reshape of 64 channels to 8 x 8), the longest of
 them is made the channel axis, and what stands at the same place along it is coupled, so that only
-whole slices can go.
+whole slices can go. An axis of unknown size is given `OPEN_SIZE` places; labels must then vary along
+one axis, of known size, for what is found to hold at any size.
 """
 
 import keras
@@ -21,6 +22,8 @@ from keras_cascade.graph.rules.registry import (
     positive_axes,
     register_rule,
 )
+
+OPEN_SIZE = 15  # odd: no power of two divides it, so a reshape that scrambles channels shows
 
 
 @register_rule(
@@ -137,8 +140,8 @@ def _with_labels(shape, channels):
 def _reshaped(operation, inputs, call):
     """As `_moved`, where an example's elements fill up the shape; a batch may be spread too."""
     given, made = (
-        int(np.prod([size or 1 for size in shape[1:]]))
-        for shape in (inputs[0].shape, call.output_shapes[0])
+        int(np.prod([size or open_size for size in shape[1:]]))
+        for shape, open_size in ((inputs[0].shape, OPEN_SIZE), (call.output_shapes[0], 1))
     )
     if given % made:
         raise KeepWhole(f"{call.kind} of positions of unknown number")
@@ -164,17 +167,19 @@ def _moved(operation, inputs, call):
 
 
 def _label_array(x):
-    """Each element's label, for one example; axes of unknown size have size 1."""
+    """Each element's label, for one example."""
     frame = [1] * len(x.shape)
     frame[x.axis] = len(x)
-    shape = [1, *(size or 1 for size in x.shape[1:])]
+    shape = [1, *(size or OPEN_SIZE for size in x.shape[1:])]
     return np.broadcast_to(x.labels.reshape(frame), shape).astype("int32")
 
 
 def _settled(labels, call, index):
     """The `Channels` of an output whose elements have these labels."""
-    expected = tuple(size or 1 for size in call.output_shapes[index][1:])
-    if labels.shape[1:] != expected:
+    shape = call.output_shapes[index]
+    if len(shape) != labels.ndim or any(
+        size not in (None, found) for size, found in zip(shape[1:], labels.shape[1:], strict=True)
+    ):
         raise KeepWhole(f"{call.kind} of positions of unknown number")
     axes = range(1, labels.ndim)
     varying = [axis for axis in axes if (labels != labels.take([0], axis)).any()]
@@ -182,6 +187,8 @@ def _settled(labels, call, index):
         call.pin(labels.ravel()[:1], f"{call.kind} spreads a single channel")
         return call.fixed(index)
     axis = max(varying, key=lambda one: (labels.shape[one], one))
+    if shape[axis] is None or (None in shape[1:] and len(varying) > 1):
+        raise KeepWhole(f"{call.kind} of positions of unknown number")
     slices = np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])
     other = slices[(slices != slices[0]).any(axis=1)]
     call.couple(np.tile(slices[0], len(other)), other.ravel())
