@@ -132,6 +132,7 @@ cifar10-subset: install
 
 bench: install
 	@$(BIN)/python benchmarks/training.py --output=benchmarks/training.json
+	@$(BIN)/python benchmarks/surgeon.py --output=benchmarks/surgeon.json
 
 lint: install
 	@$(BIN)/python -m ruff check .
