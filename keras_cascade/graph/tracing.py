@@ -133,21 +133,24 @@ def replay(traced, inputs, operation=None, read=None):
 
 
 def renamed(call):
-    """The call's operation under its unique name, as a new functional model requires.
+    """The call's operation for a new functional model, under its unique name.
 
     Args:
         call: a `Call`.
 
     Returns:
-        The operation itself where it has that name; else one that computes the same and, for a
-        layer, holds the same weights.
+        A layer itself where it has that name, else one that shares its weights. An op node is made
+        anew: used again, it would hold on to every model it is in. (One that cannot state its
+        config cannot be made anew, and is used again.)
     """
     operation = call.operation
-    if call.name == operation.name:
-        return operation
     if call.is_layer:
-        return Alias(operation, name=call.name)
-    return type(operation).from_config({**operation.get_config(), "name": call.name})
+        return operation if call.name == operation.name else Alias(operation, name=call.name)
+    try:
+        config = operation.get_config()
+    except NotImplementedError:
+        return operation
+    return type(operation).from_config({**config, "name": call.name})
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")

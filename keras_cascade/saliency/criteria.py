@@ -129,7 +129,8 @@ CRITERIA = {"l2": l2, "l1": l1, "bn_scale": bn_scale, "fpgm": fpgm, "random": ra
 def _filter_sums(graph, magnitude):
     scores = np.zeros(graph.num_units)
     for variable, axis, units in graph.filters():
-        kernel = magnitude(ops.convert_to_numpy(variable).astype(float))
+        # Summed, not stored, in double precision: kernels can be large.
+        kernel = magnitude(ops.convert_to_numpy(variable))
         others = tuple(other for other in range(kernel.ndim) if other != axis)
-        np.add.at(scores, units, kernel.sum(axis=others))
+        np.add.at(scores, units, kernel.sum(axis=others, dtype=float))
     return scores

@@ -6,8 +6,10 @@ ordinary functional model. It is not trained again to be right: it *equals* the 
 unless told otherwise the surgeon checks that on a random batch, layer by layer.
 """
 
+import contextlib
 import functools
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -16,6 +18,9 @@ from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inpu
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
 from keras_cascade.surgery.verification import SurgeryError
+
+
+_PLAIN = (keras.initializers.Constant, keras.initializers.Ones, keras.initializers.Zeros)
 
 
 class Surgeon:
@@ -71,7 +76,8 @@ class Surgeon:
             return self._with_counts(call, remade[id(call.operation)], keep)
 
         inputs = symbolic_inputs(self.graph.trace)
-        values = replay(self.graph.trace, inputs, operation)
+        with _nothing_drawn(remade.values()):
+            values = replay(self.graph.trace, inputs, operation)
         for call, flow in self.graph.first_flows():
             layer = call.operation
             source = stand_in.get(id(layer), layer)
@@ -133,10 +139,7 @@ class Surgeon:
         axes_of = {id(variable): axes for variable, axes in flow.weights}
         arrays = []
         for variable, value in zip(layer.weights, source.weights, strict=True):
-            array = ops.convert_to_numpy(value)
-            for axis, labels in axes_of.get(id(variable), {}).items():
-                array = np.compress(self._kept(labels, keep), array, axis=axis)
-            arrays.append(array)
+            arrays.append(self._cut(value, axes_of.get(id(variable), {}), keep))
         if len(arrays) != len(target.weights):
             raise SurgeryError(
                 f"Layer '{layer.name}' ({type(layer).__name__}) made from its config has "
@@ -146,6 +149,14 @@ class Surgeon:
         target.set_weights(arrays)
         if hasattr(target, "finalize_state"):  # Normalization keeps tensors derived from weights
             target.finalize_state()
+
+    def _cut(self, value, axes, keep):
+        """The kept slices of a weight, along all its axes at once: one copy, of what is kept."""
+        array = ops.convert_to_numpy(value)
+        kept = [np.ones(size, bool) for size in array.shape]
+        for axis, labels in axes.items():
+            kept[axis] = self._kept(labels, keep)
+        return array if all(map(np.all, kept)) else array[np.ix_(*kept)]
 
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
@@ -168,6 +179,24 @@ def copy_model(model):
         SurgeryError: a layer cannot be made from its config.
     """
     return Surgeon(model).extract({}, verify=False)
+
+
+@contextlib.contextmanager
+def _nothing_drawn(operations):
+    """Builds layers with zeros where they would draw random values, only to be overwritten."""
+    random = [
+        (operation, name, value)
+        for operation in operations
+        for name, value in vars(operation).items()
+        if isinstance(value, keras.initializers.Initializer) and not isinstance(value, _PLAIN)
+    ]
+    try:
+        for operation, name, _ in random:
+            setattr(operation, name, keras.initializers.Zeros())
+        yield
+    finally:
+        for operation, name, value in random:
+            setattr(operation, name, value)
 
 
 def _without_build_configs(config):

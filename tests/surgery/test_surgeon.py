@@ -1,5 +1,8 @@
 """The surgeon: extracted equals masked, costs as predicted, and a wrong rule is found out."""
 
+import gc
+import weakref
+
 import invariants
 import keras
 import networks
@@ -144,3 +147,22 @@ def test_copy_carries_derived_state(rng):
     invariants.assert_same_outputs(invariants.outputs_of(model), invariants.outputs_of(copy))
     copy.layers[-1].kernel.assign(copy.layers[-1].kernel * 0)
     assert np.abs(model.layers[-1].kernel.numpy()).max() > 0
+
+
+def test_nothing_holds_on_to_a_small_model_that_is_let_go():
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(6, 3, name="made")(inputs) * 2.0
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(keras.ops.relu(x)))
+    surgeon = kc.Surgeon(model)
+    kernel = weakref.ref(surgeon.extract({"made": np.arange(6) < 3}).layers[1].kernel)
+    gc.collect()
+    assert kernel() is None
+
+
+def test_configs_keep_their_initializers():
+    model = networks.small_convnet()
+    small = kc.Surgeon(model).extract({"stem": np.arange(6) < 3})
+    for layer in small.layers:
+        kept, made = model.get_layer(layer.name).get_config(), layer.get_config()
+        for key in [key for key in made if key.endswith("_initializer")]:
+            assert made[key]["class_name"] == kept[key]["class_name"]

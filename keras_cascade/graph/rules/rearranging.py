@@ -4,8 +4,8 @@ What they do to channels is found by doing it: a tensor that holds each element'
 through the operation itself. Where the labels then vary along one axis, that is the channel axis
 of the result. Where they vary along several (a reshape of 64 channels to 8 x 8), the longest of
 them is made the channel axis, and what stands at the same place along it is coupled, so that only
-whole slices can go. An axis of unknown size is given `OPEN_SIZE` places; labels must then vary along
-one axis, of known size, for what is found to hold at any size.
+whole slices can go. An axis of unknown size is given `OPEN_SIZE` places; labels must then vary
+along one axis, of known size, for what is found to hold at any size.
 """
 
 import keras
