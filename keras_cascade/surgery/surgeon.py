@@ -11,14 +11,12 @@ import functools
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
 from keras_cascade.surgery.verification import SurgeryError
-
 
 _PLAIN = (keras.initializers.Constant, keras.initializers.Ones, keras.initializers.Zeros)
 
@@ -151,12 +149,14 @@ class Surgeon:
             target.finalize_state()
 
     def _cut(self, value, axes, keep):
-        """The kept slices of a weight, along all its axes at once: one copy, of what is kept."""
-        array = ops.convert_to_numpy(value)
-        kept = [np.ones(size, bool) for size in array.shape]
-        for axis, labels in axes.items():
-            kept[axis] = self._kept(labels, keep)
-        return array if all(map(np.all, kept)) else array[np.ix_(*kept)]
+        """The kept slices of a weight, a copy."""
+        array = np.asarray(value)  # a look at the variable's own memory, where there is one
+        kept = {axis % array.ndim: self._kept(labels, keep) for axis, labels in axes.items()}
+        kept = {axis: mask for axis, mask in kept.items() if not mask.all()}
+        if len(kept) < 2:
+            return next((array.compress(m, axis) for axis, m in kept.items()), array.copy())
+        # All axes at once: no copy in between, which of a large kernel takes much memory.
+        return array[np.ix_(*(kept.get(axis, [True] * n) for axis, n in enumerate(array.shape)))]
 
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
