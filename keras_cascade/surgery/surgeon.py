@@ -102,8 +102,8 @@ class Surgeon:
     def _config(self, operation, flow, keep):
         """An operation's config with the channel counts of `keep`."""
         config = operation.get_config()
-        if flow.weights:
-            # Layers inside would be built at once, with the shapes they had.
+        if any(isinstance(v, dict) and "build_config" in v for v in config.values()):
+            # The layers inside would be built at once, with the shapes they had.
             config = _without_build_configs(config)
         for key, value in flow.config.items():
             *path, last = key if isinstance(key, tuple) else (key,)
@@ -136,8 +136,13 @@ class Surgeon:
     def _copy_weights(self, layer, source, target, flow, keep):
         axes_of = {id(variable): axes for variable, axes in flow.weights}
         arrays = []
+        masks = {}
         for variable, value in zip(layer.weights, source.weights, strict=True):
-            arrays.append(self._cut(value, axes_of.get(id(variable), {}), keep))
+            axes = axes_of.get(id(variable), {})
+            for labels in axes.values():
+                if id(labels) not in masks:
+                    masks[id(labels)] = self._kept(labels, keep)
+            arrays.append(_cut(value, {axis: masks[id(one)] for axis, one in axes.items()}))
         if len(arrays) != len(target.weights):
             raise SurgeryError(
                 f"Layer '{layer.name}' ({type(layer).__name__}) made from its config has "
@@ -147,16 +152,6 @@ class Surgeon:
         target.set_weights(arrays)
         if hasattr(target, "finalize_state"):  # Normalization keeps tensors derived from weights
             target.finalize_state()
-
-    def _cut(self, value, axes, keep):
-        """The kept slices of a weight, a copy."""
-        array = np.asarray(value)  # a look at the variable's own memory, where there is one
-        kept = {axis % array.ndim: self._kept(labels, keep) for axis, labels in axes.items()}
-        kept = {axis: mask for axis, mask in kept.items() if not mask.all()}
-        if len(kept) < 2:
-            return next((array.compress(m, axis) for axis, m in kept.items()), array.copy())
-        # All axes at once: no copy in between, which of a large kernel takes much memory.
-        return array[np.ix_(*(kept.get(axis, [True] * n) for axis, n in enumerate(array.shape)))]
 
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
@@ -181,6 +176,16 @@ def copy_model(model):
     return Surgeon(model).extract({}, verify=False)
 
 
+def _cut(value, kept):
+    """The slices of a weight that masks keep, a copy; `kept` is a dict from axis to mask."""
+    array = np.asarray(value)  # a look at the variable's own memory, where there is one
+    kept = {axis % array.ndim: mask for axis, mask in kept.items() if not mask.all()}
+    if len(kept) < 2:
+        return next((array.compress(mask, axis) for axis, mask in kept.items()), array.copy())
+    # All axes at once: no copy in between, which of a large kernel takes much memory.
+    return array[np.ix_(*(kept.get(axis, [True] * n) for axis, n in enumerate(array.shape)))]
+
+
 @contextlib.contextmanager
 def _nothing_drawn(operations):
     """Builds layers with zeros where they would draw random values, only to be overwritten."""
@@ -200,10 +205,11 @@ def _nothing_drawn(operations):
 
 
 def _without_build_configs(config):
-    if not isinstance(config, dict):
-        return config
+    """A config whose layers inside, at any depth, do not say with which shapes they were built."""
     return {
-        key: _without_build_configs(value) for key, value in config.items() if key != "build_config"
+        key: _without_build_configs(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key != "build_config"
     }
 
 
