@@ -183,7 +183,8 @@ def _cut(value, kept):
     if len(kept) < 2:
         return next((array.compress(mask, axis) for axis, mask in kept.items()), array.copy())
     # All axes at once: no copy in between, which of a large kernel takes much memory.
-    return array[np.ix_(*(kept.get(axis, [True] * n) for axis, n in enumerate(array.shape)))]
+    every = [kept.get(axis, np.ones(size, bool)) for axis, size in enumerate(array.shape)]
+    return array[np.ix_(*every)]
 
 
 @contextlib.contextmanager
