@@ -18,6 +18,8 @@ from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
 from keras_cascade.surgery.verification import SurgeryError
 
+# Of a kernel with more weights no half-cut copy is made, though that is faster.
+_LARGE = 2**22
 _PLAIN = (keras.initializers.Constant, keras.initializers.Ones, keras.initializers.Zeros)
 
 
@@ -180,11 +182,12 @@ def _cut(value, kept):
     """The slices of a weight that masks keep, a copy; `kept` is a dict from axis to mask."""
     array = np.asarray(value)  # a look at the variable's own memory, where there is one
     kept = {axis % array.ndim: mask for axis, mask in kept.items() if not mask.all()}
-    if len(kept) < 2:
-        return next((array.compress(mask, axis) for axis, mask in kept.items()), array.copy())
-    # All axes at once: no copy in between, which of a large kernel takes much memory.
-    every = [kept.get(axis, np.ones(size, bool)) for axis, size in enumerate(array.shape)]
-    return array[np.ix_(*every)]
+    if len(kept) > 1 and array.size > _LARGE:
+        every = [kept.get(axis, np.ones(size, bool)) for axis, size in enumerate(array.shape)]
+        return array[np.ix_(*every)]
+    for axis, mask in kept.items():
+        array = array.compress(mask, axis)
+    return array if kept else array.copy()
 
 
 @contextlib.contextmanager
