@@ -439,6 +439,12 @@ RECURRENT = {
         shape=(2, 5, 5, 3),
         first=layers.TimeDistributed(layers.Conv2D(6, 3), name="made"),
     ),
+    "time_distributed_flatten": lambda: chain(
+        layers.TimeDistributed(layers.Flatten()),
+        layers.LSTM(4),
+        shape=(2, 3, 3, 3),
+        first=layers.TimeDistributed(layers.Conv2D(6, 3), name="made"),
+    ),
     "time_distributed_rnn": lambda: chain(
         layers.TimeDistributed(layers.GRU(4)),
         shape=(2, 5, 3),
