@@ -540,6 +540,14 @@ KEPT = {
         lambda: chain(lambda x: x - ops.max(x, axis=(1, 2, 3), keepdims=True)),
         "Max over channels",
     ),
+    "map_for_a_fixed_tensor": (
+        lambda: branches(
+            lambda a, b: layers.Multiply()([a, b]),
+            first=layers.Conv2D(1, 3, padding="same", name="made"),
+            second=layers.Identity(),
+        ),
+        "Multiply broadcasts it over channels",
+    ),
     "every_other_channel": (lambda: chain(lambda x: x[..., ::2]), "every so many channels"),
     "one_channel": (lambda: chain(lambda x: x[..., 3]), "picks a channel by its number"),
     "roll_channels": (lambda: chain(lambda x: ops.roll(x, 1, axis=-1)), "Roll along the channels"),
