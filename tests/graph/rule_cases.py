@@ -383,6 +383,9 @@ REARRANGEMENTS = {
     "split_channels": lambda: chain(
         lambda x: layers.Concatenate()(ops.split(x, 3, axis=-1)[::-1]), layers.Conv2D(4, 1)
     ),
+    "split_in_one": lambda: chain(
+        lambda x: layers.Concatenate()(ops.split(x, 1, axis=-1)), layers.Conv2D(4, 1)
+    ),
     "split_at": lambda: chain(lambda x: ops.split(x, [2], axis=-1)[1], layers.Conv2D(4, 1)),
     "split_rows": lambda: chain(lambda x: ops.split(x, 2, axis=1)[1], layers.Conv2D(4, 1)),
     "roll_rows": lambda: chain(lambda x: ops.roll(x, 1, axis=1), layers.Conv2D(4, 1)),
