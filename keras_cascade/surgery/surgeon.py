@@ -15,7 +15,7 @@ from keras import ops
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
-from keras_cascade.surgery.views import FixedMasks, call_masked
+from keras_cascade.surgery.views import FixedMasks, MaskedCall
 
 TOLERANCE = 1e-5
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -175,10 +175,9 @@ class Surgeon:
 
         def whole(call):
             operation = stand_in.get(id(call.operation), call.operation)
-            if not self.graph.mixes_inside(call):
-                return _inference(call, operation)
-            flow = self.graph.flow(call)
-            return _inference(call, lambda *a, **k: call_masked(operation, flow, mask_of, *a, **k))
+            if self.graph.mixes_inside(call):
+                operation = MaskedCall(operation, self.graph.flow(call), mask_of)
+            return _inference(call, operation)
 
         def smaller(call):
             operation = _inference(call, remade[id(call.operation)])

@@ -54,7 +54,7 @@ class MaskedCall(keras.layers.Layer):
     def __init__(self, layer, flow, mask_of, **kwargs):
         super().__init__(dtype=layer.dtype_policy, **kwargs)
         self.layer = layer
-        self.supports_masking = True  # the layer itself marks its outputs
+        self.supports_masking = True
         self._flow, self._mask_of = flow, mask_of
         self.built = True
 
@@ -67,7 +67,8 @@ class MaskedCall(keras.layers.Layer):
         return self.layer.compute_output_spec(*args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
-        return None
+        # A layer that was called has marked its outputs itself; a `masked_call` has not.
+        return None if self._flow.masked_call is None else previous_mask
 
     def get_config(self):
         raise NotImplementedError(

@@ -250,6 +250,11 @@ DENSE = {
     ),
     "embedding": lambda: _embedded(layers.Dense(4)),
     "embedding_masked": lambda: _embedded(layers.LSTM(4), mask_zero=True),
+    "embedding_masked_normalised": lambda: _embedded(
+        layers.LayerNormalization(),
+        lambda x: layers.MultiHeadAttention(2, 3, use_bias=False)(x, x),
+        mask_zero=True,
+    ),
 }
 
 ELEMENTWISE = {
