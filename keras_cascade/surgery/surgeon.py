@@ -194,7 +194,7 @@ class Surgeon:
 
     def _check_tensor(self, call, tensor, expected, got, keep, tolerance):
         expected, channels = ops.convert_to_numpy(expected), self.graph.channels[tensor]
-        if channels is not None:
+        if channels.labels is not None:
             expected = np.compress(self._kept(channels.labels, keep), expected, axis=channels.axis)
         same, message = _equal(expected, got, tolerance)
         if not same:
