@@ -38,7 +38,7 @@ def models(draw):
 
 
 def _input(draw, name):
-    kind = pick(draw, "image", "image", "image", "sequence", "tokens")
+    kind = pick(draw, "image", "image", "image", "sequence", "sequence", "tokens")
     if kind == "image":
         return keras.Input((count(draw, 3, 6), count(draw, 3, 6), count(draw, 1, 3)), name=name)
     if kind == "sequence":

@@ -272,6 +272,7 @@ MAKERS = {
         _each_step,
         _self_attention,
         _self_attention,
+        _self_attention,
         _dot_attention,
     ),
     3: (
