@@ -8,6 +8,8 @@ PYTHON ?= python3
 LOCK_PYTHON ?= python3.11
 TEST_WORKERS ?= 2
 PYTEST_FLAGS ?=
+RANDOM_EXAMPLES ?= 500
+RANDOM_SEED ?= $(shell echo $$RANDOM)
 DEMO_FLAGS ?= --dataset=digits --model=resnet20 --width=0.5 --batch_size=64 --teacher_epochs=60 \
     --epochs=25 --recover_epochs=15 --learning_rate=0.1 --prune_learning_rate=0.05 \
     --output_dir=runs/demo
@@ -29,12 +31,14 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-zoo demo demo-seeds cifar10-subset bench lint format lock clean FORCE
+.PHONY: help install test test-random test-zoo demo demo-seeds cifar10-subset bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
 	@echo 'make test     run the tests (PYTEST_FLAGS="-k graph" narrows them)'
 	@echo 'make test-zoo cut and verify every model of keras.applications; writes docs/coverage.md'
+	@echo 'make test-random'
+	@echo '              cut many random models, from a new seed each time (minutes)'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
 	@echo 'make demo-seeds, make cifar10-subset, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to an hour)'
@@ -104,6 +108,12 @@ ZOO_FLAGS ?=
 
 test-zoo: install
 	@$(BIN)/python tests/zoo/sweep.py --output=docs/coverage $(ZOO_FLAGS)
+
+test-random: RANDOM_SEED := $(RANDOM_SEED)
+test-random: install
+	@echo 'To repeat: make test-random RANDOM_SEED=$(RANDOM_SEED) RANDOM_EXAMPLES=$(RANDOM_EXAMPLES)'
+	@RANDOM_SEED=$(RANDOM_SEED) RANDOM_EXAMPLES=$(RANDOM_EXAMPLES) \
+	    $(BIN)/python -m pytest -n $(TEST_WORKERS) tests/graph/test_random_graphs.py $(PYTEST_FLAGS)
 
 demo: install
 	@$(BIN)/python examples/train_cascade.py $(DEMO_FLAGS)

@@ -59,9 +59,11 @@ def unsettled(model, seed=5):
     """Moves biases and normalisation off their neutral initial values: they hide errors."""
     random = np.random.default_rng(seed)
     for variable in model.weights:
-        if len(variable.shape) == 1 and variable.dtype == "float32":
-            value = np.asarray(variable.numpy()) + random.uniform(0.05, 0.3, variable.shape)
-            variable.assign(value)
+        if variable.dtype != "float32":
+            continue
+        value = keras.ops.convert_to_numpy(variable)
+        if value.ndim == 1 or np.ptp(value) == 0:
+            variable.assign(value + random.uniform(0.05, 0.3, variable.shape))
     return finalized(model)
 
 

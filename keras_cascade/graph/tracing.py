@@ -99,7 +99,7 @@ def trace(model):
     inputs = [_traced(tensor) for tensor in functional.inputs]
     tracer = _Tracer(functional)
     outputs = tracer.walk(functional, inputs, prefix="")
-    return Trace(model, tracer.calls, inputs, outputs)
+    return Trace(model, _needed(tracer.calls, outputs), inputs, outputs)
 
 
 def replay(traced, inputs, operation=None, read=None):
@@ -267,6 +267,16 @@ class _Tracer:
             self._taken.add(name)
             self._names[id(operation)] = name
         return self._names[id(operation)]
+
+
+def _needed(calls, outputs):
+    """The calls that the outputs depend on: a nested model may make what nobody uses."""
+    wanted, needed = set(outputs), []
+    for call in reversed(calls):
+        if not wanted.isdisjoint(call.outputs):
+            wanted.update(call.inputs)
+            needed.append(call)
+    return needed[::-1]
 
 
 def _nodes_in_order(functional):

@@ -218,6 +218,11 @@ def _without_build_configs(config):
 
 
 def _made_anew(operation, config):
+    if type(operation) is keras.layers.Lambda:
+        # Its functions are at hand; Keras would not read one written as a `lambda` again.
+        kept = {"function": operation.function, "output_shape": operation._output_shape}
+        kept |= {"mask": operation.mask, "arguments": {**operation.arguments}}
+        return keras.layers.Lambda(**{**config, **kept})
     try:
         return type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as error:

@@ -11,6 +11,7 @@ import itertools
 
 import keras
 from keras import ops
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
@@ -53,7 +54,7 @@ class MaskedCall(keras.layers.Layer):
     def __init__(self, layer, compute, **kwargs):
         super().__init__(dtype=layer.dtype_policy, **kwargs)
         self.layer = layer
-        self.supports_masking = True  # the layer itself marks its outputs
+        self.supports_masking = True
         self._compute = compute
         self.built = True
 
@@ -66,7 +67,7 @@ class MaskedCall(keras.layers.Layer):
         return self.layer.compute_output_spec(*args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask):
-        return None
+        return None  # what is called inside has marked its outputs itself
 
     def get_config(self):
         raise NotImplementedError(
@@ -88,15 +89,19 @@ def masked_computation(graph, call, mask_of):
         in for it. What its result has at removed channels has no meaning.
     """
     flow = graph.flow(call)
-    if flow.masked_call is not None:
-        return lambda layer, *args, **kwargs: flow.masked_call(layer, mask_of, *args, **kwargs)
+
+    def compute_anew(layer, inputs, **kwargs):
+        outputs = flow.masked_call(layer, mask_of, inputs, **kwargs)
+        if get_keras_mask(inputs) is not None:
+            set_keras_mask(outputs, get_keras_mask(inputs))
+        return outputs
 
     def compute(layer, *args, **kwargs):
         twin = dict(zip(map(id, call.operation.weights), layer.weights, strict=True))
         reads = [(twin[id(v)], axis, mask_of(labels)) for v, axis, labels in flow.inner_reads]
         return _with_rows_masked(layer, reads, *args, **kwargs)
 
-    return compute
+    return compute if flow.masked_call is None else compute_anew
 
 
 def _with_rows_masked(layer, reads, *args, **kwargs):

@@ -250,6 +250,11 @@ DENSE = {
     ),
     "embedding": lambda: _embedded(layers.Dense(4)),
     "embedding_masked": lambda: _embedded(layers.LSTM(4), mask_zero=True),
+    "embedding_masked_normalised": lambda: _embedded(
+        layers.LayerNormalization(),
+        lambda x: layers.MultiHeadAttention(2, 3, use_bias=False)(x, x),
+        mask_zero=True,
+    ),
 }
 
 ELEMENTWISE = {
@@ -383,6 +388,9 @@ REARRANGEMENTS = {
     "split_channels": lambda: chain(
         lambda x: layers.Concatenate()(ops.split(x, 3, axis=-1)[::-1]), layers.Conv2D(4, 1)
     ),
+    "split_in_one": lambda: chain(
+        lambda x: layers.Concatenate()(ops.split(x, 1, axis=-1)), layers.Conv2D(4, 1)
+    ),
     "split_at": lambda: chain(lambda x: ops.split(x, [2], axis=-1)[1], layers.Conv2D(4, 1)),
     "split_rows": lambda: chain(lambda x: ops.split(x, 2, axis=1)[1], layers.Conv2D(4, 1)),
     "roll_rows": lambda: chain(lambda x: ops.roll(x, 1, axis=1), layers.Conv2D(4, 1)),
@@ -437,6 +445,12 @@ RECURRENT = {
         layers.TimeDistributed(layers.GlobalAveragePooling2D()),
         layers.LSTM(4),
         shape=(2, 5, 5, 3),
+        first=layers.TimeDistributed(layers.Conv2D(6, 3), name="made"),
+    ),
+    "time_distributed_flatten": lambda: chain(
+        layers.TimeDistributed(layers.Flatten()),
+        layers.LSTM(4),
+        shape=(2, 3, 3, 3),
         first=layers.TimeDistributed(layers.Conv2D(6, 3), name="made"),
     ),
     "time_distributed_rnn": lambda: chain(
@@ -540,6 +554,14 @@ KEPT = {
     "max_of_all": (
         lambda: chain(lambda x: x - ops.max(x, axis=(1, 2, 3), keepdims=True)),
         "Max over channels",
+    ),
+    "map_for_a_fixed_tensor": (
+        lambda: branches(
+            lambda a, b: layers.Multiply()([a, b]),
+            first=layers.Conv2D(1, 3, padding="same", name="made"),
+            second=layers.Identity(),
+        ),
+        "Multiply broadcasts it over channels",
     ),
     "every_other_channel": (lambda: chain(lambda x: x[..., ::2]), "every so many channels"),
     "one_channel": (lambda: chain(lambda x: x[..., 3]), "picks a channel by its number"),

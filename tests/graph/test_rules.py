@@ -94,6 +94,18 @@ def test_shared_layer_couples_its_inputs(rng):
     invariants.assert_extraction(model, invariants.random_masks(graph, rng))
 
 
+def test_lambda_keeps_its_input_whole_and_lets_the_rest_be_cut(rng):
+    offset = 0.5  # a Lambda may close over what is around it
+    inputs = keras.Input(rule_cases.IMAGE)
+    x = layers.Conv2D(4, 3, name="before")(inputs)
+    x = layers.Lambda(lambda y, factor: y[..., ::-1] * factor + offset, arguments={"factor": 2})(x)
+    x = layers.Conv2D(5, 1, name="after")(x)
+    model = networks.unsettled(keras.Model(inputs, layers.Conv2D(2, 1, name="head")(x)))
+    graph = kc.ChannelGraph(model)
+    assert not graph["before"].prunable and graph["after"].prunable
+    invariants.assert_extraction(model, invariants.random_masks(graph, rng))
+
+
 def test_adapted_normalization_after_a_cut(rng):
     inputs = keras.Input(rule_cases.IMAGE)
     x = layers.Conv2D(4, 3, name="made")(inputs)

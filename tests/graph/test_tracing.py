@@ -33,6 +33,16 @@ def test_nested_models_are_dissolved():
     assert not any(isinstance(call.operation, keras.Model) for call in traced.calls)
 
 
+def test_what_no_output_needs_is_left_out(rng):
+    given = keras.Input((4,))
+    used, unused = layers.Dense(5, name="used"), layers.Dense(6, name="unused")
+    twofold = keras.Model(given, [used(given), unused(given)])
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(twofold(inputs)[0]))
+    assert "unused" not in trace(model).layers
+    invariants.assert_extraction(model, {"used": rng.permutation(5) < 3})
+
+
 def test_replay_computes_the_same(rng):
     model = _nested()
     traced = trace(model)

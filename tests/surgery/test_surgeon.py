@@ -68,6 +68,19 @@ def test_verification_names_the_first_wrong_layer():
     assert kc.Surgeon(model).extract(masks, verify=False).count_params() == 3 * 9 * 4 + 4 + 74
 
 
+def test_a_difference_where_nothing_can_be_removed_is_named():
+    @kc.register_rule(_Reversing)
+    def wrong(layer, inputs, call):
+        return kc.Flow([call.fixed()], reads=(0,))  # in truth, it hands the channels on
+
+    inputs = keras.Input((6, 6, 6))
+    x = layers.Conv2D(6, 3, padding="same", name="made")(inputs)
+    x = layers.GlobalMaxPooling2D()(layers.Add()([inputs, _Reversing(name="culprit")(x)]))
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(2, name="head")(x)))
+    with pytest.raises(kc.SurgeryError, match="first at layer 'culprit'"):
+        kc.Surgeon(model).extract({"made": np.arange(6) < 1})
+
+
 class _NoConfig(layers.Layer):
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)

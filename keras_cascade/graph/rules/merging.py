@@ -65,7 +65,11 @@ def merged(inputs, call):
     rank = len(call.output_shapes[0])
     if any(len(x.shape) != rank for x in inputs):
         raise KeepWhole(f"{call.kind} of tensors of different rank")
-    first = max(moving, key=lambda x: x.shape[x.axis] or 0)
+    first = max(moving, key=len)
+    if len(first) < call.output_shapes[0][first.axis]:
+        for x in moving:
+            call.pin(x.labels, f"{call.kind} broadcasts it over channels")
+        return call.fixed()
     for x in inputs:
         if x.shape[first.axis] == 1 < len(first):
             # One value for all channels: it cannot go while they stay.

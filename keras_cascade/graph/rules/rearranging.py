@@ -92,7 +92,7 @@ def split(operation, inputs, call):
     """Cuts an axis in parts; along the channels, after as many as are kept."""
     outputs = _moved(operation, inputs, call)
     (x,) = inputs
-    if x.fixed or operation.axis % len(x.shape) != x.axis:
+    if x.fixed or operation.axis % len(x.shape) != x.axis or len(outputs) == 1:
         return Flow(outputs)
     ends = np.cumsum([shape[x.axis] for shape in call.output_shapes])[:-1]
     return Flow(

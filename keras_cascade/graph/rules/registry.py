@@ -150,8 +150,10 @@ class CallContext:
         """
         if type(layer) not in _RULES:
             raise KeepWhole(f"{self.kind} of {type(layer).__name__}, which has no rule")
-        context = _InnerContext(self, type(layer).__name__, output_shapes, part)
-        return _RULES[type(layer)].function(layer, inputs, context)
+        rule = _RULES[type(layer)]
+        arguments = dict(zip(rule.arguments, inputs, strict=False))  # optional ones are left out
+        context = _InnerContext(self, type(layer).__name__, arguments, output_shapes, part)
+        return rule.function(layer, inputs, context)
 
     def keep_whole(self, inputs, reason, axis=-1):
         """The `Flow` of a call that is not cut: everything it touches is kept whole.
@@ -195,8 +197,8 @@ class CallContext:
 class _InnerContext(CallContext):
     """The context of a layer inside another; what it makes bears the outer layer's name."""
 
-    def __init__(self, outer, kind, output_shapes, part):
-        super().__init__(outer.name, kind, {}, output_shapes, outer._space)
+    def __init__(self, outer, kind, arguments, output_shapes, part):
+        super().__init__(outer.name, kind, arguments, output_shapes, outer._space)
         self._part = part
 
     def draw(self, size, part=""):
