@@ -308,12 +308,17 @@ class ChannelGraph:
         self._prunable_units = np.zeros(start, bool)
         for group in self.prunable_groups:
             self._prunable_units[group.units] = True
-        self.indispensable = self._find_indispensable()
+        self.indispensable = self._find_indispensable(space)
 
-    def _find_indispensable(self):
+    def _find_indispensable(self, space):
         """Parts of groups that are all a tensor or a weight has, and so cannot go altogether."""
         sizes = {group.first_unit: group.size for group in self.prunable_groups}
         seen, parts = set(), []
+        for labels, name in space.needed():
+            units = np.unique(self.units_at(labels))
+            if units.tobytes() not in seen and self._prunable_units[units].all():
+                seen.add(units.tobytes())
+                parts.append((name, units))
         for call, flow in self._flow_of.items():
             arrays = [channels.labels for channels in flow.outputs if not channels.fixed]
             arrays += [labels for _, axes in flow.weights for labels in axes.values()]

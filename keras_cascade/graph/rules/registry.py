@@ -98,6 +98,10 @@ class CallContext:
         """States that these channels are kept whole, and why."""
         self._space.pin(labels, f"{self.name}: {reason}")
 
+    def need(self, labels):
+        """States that at least one of these channels stays."""
+        self._space.need(labels, self.name)
+
     def along(self, channels, axis=-1):
         """An input's channels along the axis on which the layer takes them.
 
