@@ -245,11 +245,12 @@ class ChannelGraph:
     @property
     def uncounted_layers(self):
         """Names of layers with weights whose MACs no rule knows; `macs` leaves them out."""
-        return [
+        uncounted = [
             call.name
             for call, flow in self._flow_of.items()
             if flow.macs is None and call.is_layer and call.operation.weights
         ]
+        return list(dict.fromkeys(uncounted))
 
     def summary(self):
         """The groups as a table that a person can read; returns a string."""
