@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from keras_cascade.graph.channel_graph import ChannelGraph
-from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
+from keras_cascade.graph.tracing import assemble, free_name, renamed, replay, symbolic_inputs
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
@@ -188,12 +188,12 @@ def build_view(graph, gates=None, stand_in=None, name=None):
         layer = layers.setdefault(id(call.operation), renamed(call))
         if gates is None or not graph.mixes_inside(call):
             return layer
-        name = graph.trace.free_name(f"{call.name}_masked")
-        return masked_calls.setdefault(
-            id(call.operation), MaskedCall(layer, graph.flow(call), mask_of, name=name)
-        )
+        # A shared layer's calls differ in how they mix: over tensors of other ranks, say.
+        name = free_name(graph.trace.free_name(f"{call.name}_masked"), masked_names)
+        masked_names.add(name)
+        return MaskedCall(layer, graph.flow(call), mask_of, name=name)
 
-    masked_calls = {}
+    masked_names = set()
     inputs = symbolic_inputs(graph.trace)
     values = replay(graph.trace, inputs, operation, read if gates is not None else None)
     return assemble(graph.trace, inputs, values, name or graph.model.name)
