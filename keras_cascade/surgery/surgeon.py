@@ -256,9 +256,26 @@ def _made_anew(operation, config):
         ) from error
 
 
+def _users_functions(operation, config):
+    """Functions of the user's that a config names, at best, but does not hold; by config key."""
+    if isinstance(operation, keras.layers.Lambda):
+        return {
+            "function": operation.function,
+            "output_shape": operation._output_shape,
+            "mask": operation.mask,
+            "arguments": dict(operation.arguments),
+        }
+    live = {key: getattr(operation, key, None) for key in config}
+    return {
+        key: value
+        for key, value in live.items()
+        if isinstance(value, types.FunctionType) and not value.__module__.startswith("keras.")
+    }
+
+
 def _random_batch(tensor, examples=2, open_size=64):
     """A batch for a traced input; unknown dimensions become `open_size`."""
-    shape = [examples] + [size or open_size for size in tensor.shape[1:]]
+    shape = [tensor.shape[0] or examples] + [size or open_size for size in tensor.shape[1:]]
     random = np.random.default_rng(0)
     if keras.backend.is_float_dtype(tensor.dtype):
         return ops.convert_to_tensor(random.standard_normal(shape), dtype=tensor.dtype)
