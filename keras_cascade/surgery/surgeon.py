@@ -7,6 +7,7 @@ unless told otherwise the surgeon checks that on a random batch, layer by layer.
 """
 
 import functools
+import types
 
 import keras
 import numpy as np
@@ -247,7 +248,10 @@ def _without_build_configs(config):
 
 
 def _made_anew(operation, config):
+    config = {**config, **_users_functions(operation, config)}
     try:
+        if isinstance(operation, keras.layers.Lambda):  # its from_config takes no function
+            return type(operation)(**config)
         return type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SurgeryError(

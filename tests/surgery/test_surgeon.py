@@ -145,3 +145,18 @@ def test_copy_carries_derived_state(rng):
     invariants.assert_same_outputs(invariants.outputs_of(model), invariants.outputs_of(copy))
     copy.layers[-1].kernel.assign(copy.layers[-1].kernel * 0)
     assert np.abs(model.layers[-1].kernel.numpy()).max() > 0
+
+
+def test_functions_of_the_users_own_are_carried_over(rng):
+    factor = 2.0
+
+    def bent(x):
+        return keras.ops.tanh(factor * x)
+
+    inputs = keras.Input((5, 3))
+    x = layers.Dense(6, activation=bent)(inputs)
+    x = layers.Lambda(lambda x, times: times * bent(x), arguments={"times": 3.0})(x)
+    x = layers.Activation(bent)(layers.Dense(4, name="made")(x))
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(2)(layers.Dense(6, name="cut")(x))))
+    masks = {"cut": np.arange(6) < 4}
+    invariants.assert_extraction(model, masks)
