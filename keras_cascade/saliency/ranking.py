@@ -49,7 +49,8 @@ class Ranking:
         self._whole = self._cost.total(graph.keep_vector())
         groups = graph.prunable_groups
         self._sizes = np.array([group.size for group in groups])
-        floors = _round_up(np.full(len(groups), min_channels), round_to)
+        stay = [self._most_that_must_stay(group) for group in groups]
+        floors = _round_up(np.maximum(min_channels, stay), round_to)
         self._floors = np.minimum(floors, self._sizes)
         self._units = np.concatenate([np.arange(graph.num_units)[g.units] for g in groups])
         self._group_of = np.repeat(np.arange(len(groups)), self._sizes)
@@ -87,7 +88,7 @@ class Ranking:
         Returns:
             bool array of shape `(units,)`.
         """
-        saliency = np.asarray(saliency, float)
+        saliency = self._with_indispensable(np.asarray(saliency, float))
         if amount <= 0.0:
             return self.graph.keep_vector()
         if self.scope == "layer":
@@ -112,6 +113,21 @@ class Ranking:
             f"asked for {amount:.1%} of the {self.budget}, removed {got:.1%} ({cause}; "
             f"min_channels={self.min_channels}, round_to={self.round_to})"
         )
+
+    def _most_that_must_stay(self, group):
+        """At most how many units of a group `_with_indispensable` singles out."""
+        touching = [
+            units[(units >= group.units.start) & (units < group.units.stop)]
+            for _, units in self.graph.indispensable
+        ]
+        return min(sum(len(units) > 0 for units in touching), group.size)
+
+    def _with_indispensable(self, saliency):
+        """The saliency with one unit, the best, of each part that cannot go set to infinity."""
+        saliency = saliency.copy()
+        for _, units in sorted(self.graph.indispensable, key=lambda part: len(part[1])):
+            saliency[units[np.argmax(saliency[units])]] = np.inf
+        return saliency
 
     def _remove_lowest(self, keep, saliency, goal):
         """Removes the portions of least saliency per cost until the cost is at most `goal`."""

@@ -134,3 +134,17 @@ def test_an_unfinished_level_is_not_blamed_on_floors():
     graph = kc.ChannelGraph(networks.small_convnet())
     ranking = Ranking(graph, "macs", min_channels=1)
     assert "not come to its end" in ranking.miss(graph.keep_vector(), 0.5)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("round_to", [1, 2])
+def test_something_of_every_part_stays(scope, round_to):
+    inputs = keras.Input((4, 4, 3))
+    parts = keras.ops.split(layers.Conv2D(12, 3, name="made")(inputs), 3, axis=-1)
+    heads = [layers.Conv2D(4, 1)(part) for part in parts]
+    graph = kc.ChannelGraph(keras.Model(inputs, layers.Concatenate()(heads)))
+    ranking = Ranking(graph, "channels", scope, round_to, min_channels=1)
+    worst_first = np.arange(graph.num_units, dtype=float)  # the whole first part goes first
+    keep = ranking.keep(worst_first, ranking.reachable())
+    graph.keep_vector(graph.masks(keep))  # raises where a part is gone
+    assert keep[graph["made"].units].sum() == {1: 3, 2: 4}[round_to]
