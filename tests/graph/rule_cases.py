@@ -511,6 +511,11 @@ RECURRENT = {
         shape=(2, 5, 5, 3),
         first=layers.TimeDistributed(layers.Conv2D(6, 3), name="made"),
     ),
+    "time_distributed_bidirectional": lambda: chain(
+        layers.TimeDistributed(layers.Bidirectional(layers.GRU(4))),
+        shape=(2, 5, 3),
+        first=layers.TimeDistributed(layers.Dense(6), name="made"),
+    ),
     "time_distributed_rnn": lambda: chain(
         layers.TimeDistributed(layers.GRU(4)),
         shape=(2, 5, 3),
