@@ -528,6 +528,9 @@ ATTENTION = {
     "multi_head_wide": lambda: _attention_block(
         layers.MultiHeadAttention(2, 3, value_dim=5, output_shape=6, use_bias=False)
     ),
+    "multi_head_dropout": lambda: _attention_block(
+        layers.MultiHeadAttention(2, 3, dropout=0.1, name="heads")
+    ),
     "multi_head_causal": lambda: sequence(
         lambda x: layers.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True), layers.Dense(4)
     ),
