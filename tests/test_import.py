@@ -13,10 +13,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def _run(code, backend):
+    paths = os.pathsep.join(map(str, (ROOT / "tests", ROOT / "tests" / "graph")))
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
-        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONPATH": paths,
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # XLA's take longer than the few steps here
     }
     result = subprocess.run(
@@ -75,3 +76,20 @@ def test_the_core_runs_on_jax_and_gives_what_tensorflow_gives(capsys):
     assert by_jax["student_flips"][0] > 0
     for name in by_tensorflow:
         assert by_jax[name] == pytest.approx(by_tensorflow[name], rel=1e-3, abs=1e-5), name
+
+
+LAYERS_THAT_MIX_INSIDE = """
+import invariants, keras_cascade as kc, numpy as np, rule_cases
+for case in ("multi_head", "multi_head_dropout", "layer_normalization", "lstm", "windows"):
+    model = rule_cases.CUT[case]()
+    graph = kc.ChannelGraph(model)
+    invariants.assert_extraction(model, invariants.random_masks(graph, np.random.default_rng(0)))
+    print(case, [group.name for group in graph.groups if not group.prunable])
+"""
+
+
+def test_layers_that_mix_channels_inside_are_cut_exactly_on_jax():
+    pytest.importorskip("jax", reason="the JAX backend needs jax")
+    printed = _run(LAYERS_THAT_MIX_INSIDE, "jax")
+    assert "multi_head ['heads/value'" in printed  # fused attention takes one width only
+    assert "multi_head_dropout ['heads/value'" not in printed

@@ -283,11 +283,12 @@ class ChannelGraph:
     @property
     def uncounted_layers(self):
         """Names of layers with weights whose MACs no rule knows; `macs` leaves them out."""
-        return [
+        uncounted = [
             call.name
             for call, flow in self._flow_of.items()
             if flow.macs is None and call.is_layer and call.operation.weights
         ]
+        return list(dict.fromkeys(uncounted))
 
     def summary(self):
         """The groups as a table that a person can read; returns a string."""
@@ -346,12 +347,17 @@ class ChannelGraph:
         self._prunable_units = np.zeros(start, bool)
         for group in self.prunable_groups:
             self._prunable_units[group.units] = True
-        self.indispensable = self._find_indispensable()
+        self.indispensable = self._find_indispensable(space)
 
-    def _find_indispensable(self):
+    def _find_indispensable(self, space):
         """Parts of groups that are all a tensor or a weight has, and so cannot go altogether."""
         sizes = {group.first_unit: group.size for group in self.prunable_groups}
         seen, parts = set(), []
+        for labels, name in space.needed():
+            units = np.unique(self.units_at(labels))
+            if units.tobytes() not in seen and self._prunable_units[units].all():
+                seen.add(units.tobytes())
+                parts.append((name, units))
         for call, flow in self._flow_of.items():
             arrays = [channels.labels for channels in flow.outputs if not channels.fixed]
             arrays += [labels for _, axes in flow.weights for labels in axes.values()]

@@ -58,6 +58,7 @@ class ChannelSpace:
         self._size = 0
         self._couplings = []
         self._pins = []
+        self._needs = []
 
     def draw(self, size, maker):
         """Fresh labels for `size` channels made by a `Maker`, or by None: a fixed tensor's."""
@@ -78,15 +79,20 @@ class ChannelSpace:
         """States that these channels are never removed, and why."""
         self._pins.append((labels, reason))
 
+    def need(self, labels, layer):
+        """States that at least one of these channels stays, or the layer makes nothing."""
+        self._needs.append((labels, layer))
+
     def mark(self):
         """The present state, to `rewind` to."""
-        return len(self.makers), self._size, len(self._couplings), len(self._pins)
+        lists = self.makers, self._couplings, self._pins, self._needs
+        return self._size, [len(one) for one in lists]
 
     def rewind(self, mark):
         """Forgets all that was drawn and stated since `mark` was taken."""
-        blocks, self._size, couplings, pins = mark
+        self._size, (blocks, couplings, pins, needs) = mark
         del self.makers[blocks:], self._starts[blocks:]
-        del self._couplings[couplings:], self._pins[pins:]
+        del self._couplings[couplings:], self._pins[pins:], self._needs[needs:]
 
     def block_of(self, labels):
         """The index, into `makers`, of the block each label was drawn in."""
@@ -105,6 +111,10 @@ class ChannelSpace:
     def pinned(self):
         """Pairs `(labels, reason)` in the order they were stated."""
         return list(self._pins)
+
+    def needed(self):
+        """Pairs `(labels, layer name)` in the order they were stated."""
+        return list(self._needs)
 
 
 def _components(size, pairs):

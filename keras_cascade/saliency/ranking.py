@@ -68,12 +68,8 @@ class Ranking:
         self._kept_whole = _groups_of(graph, keep)
         self.groups = [g for g in graph.prunable_groups if g.name not in self._kept_whole]
         self._sizes = np.array([group.size for group in self.groups], int)
-        self._parts = [units for _, units in graph.indispensable]
-        parts_in = [
-            sum(bool(((g.units.start <= u) & (u < g.units.stop)).any()) for u in self._parts)
-            for g in self.groups
-        ]
-        floors = _round_up(np.maximum(min_channels, np.array(parts_in, int)), round_to)
+        stay = np.array([self._most_that_must_stay(group) for group in self.groups], int)
+        floors = _round_up(np.maximum(min_channels, stay), round_to)
         self._floors = np.minimum(floors, self._sizes)
         every_unit = np.arange(graph.num_units)
         self._units = np.concatenate([every_unit[:0], *(every_unit[g.units] for g in self.groups)])
@@ -85,7 +81,7 @@ class Ranking:
 
     def reachable(self):
         """The largest amount that the floors allow."""
-        saliency = self._spared(np.zeros(self.graph.num_units))
+        saliency = self._with_indispensable(np.zeros(self.graph.num_units))
         return self.removed(self._keeper(saliency)(self._floors))
 
     def check(self, amount, argument="amount"):
@@ -115,7 +111,7 @@ class Ranking:
         Returns:
             bool array of shape `(units,)`.
         """
-        saliency = self._spared(np.asarray(saliency, float))
+        saliency = self._with_indispensable(np.asarray(saliency, float))
         if amount <= 0.0:
             return self.graph.keep_vector()
         if self.scope == "layer":
@@ -141,12 +137,20 @@ class Ranking:
             f"min_channels={self.min_channels}, round_to={self.round_to})"
         )
 
-    def _spared(self, saliency):
-        """`saliency` with the best channel of every indispensable part beyond comparison."""
-        spared = saliency.copy()
-        for units in self._parts:
-            spared[units[np.argmax(saliency[units])]] = np.inf
-        return spared
+    def _most_that_must_stay(self, group):
+        """At most how many units of a group `_with_indispensable` singles out."""
+        touching = [
+            units[(units >= group.units.start) & (units < group.units.stop)]
+            for _, units in self.graph.indispensable
+        ]
+        return min(sum(len(units) > 0 for units in touching), group.size)
+
+    def _with_indispensable(self, saliency):
+        """The saliency with one unit, the best, of each part that cannot go set to infinity."""
+        saliency = saliency.copy()
+        for _, units in sorted(self.graph.indispensable, key=lambda part: len(part[1])):
+            saliency[units[np.argmax(saliency[units])]] = np.inf
+        return saliency
 
     def _remove_lowest(self, keep, saliency, goal):
         """Removes the portions of least saliency per cost until the cost is at most `goal`."""

@@ -8,6 +8,7 @@ unless told otherwise the surgeon checks that on a random batch, layer by layer.
 
 import contextlib
 import functools
+import types
 
 import keras
 import numpy as np
@@ -218,15 +219,30 @@ def _without_build_configs(config):
 
 
 def _made_anew(operation, config):
-    if type(operation) is keras.layers.Lambda:
-        # Its functions are at hand; Keras would not read one written as a `lambda` again.
-        kept = {"function": operation.function, "output_shape": operation._output_shape}
-        kept |= {"mask": operation.mask, "arguments": {**operation.arguments}}
-        return keras.layers.Lambda(**{**config, **kept})
+    config = {**config, **_users_functions(operation, config)}
     try:
+        if isinstance(operation, keras.layers.Lambda):  # its from_config takes no function
+            return type(operation)(**config)
         return type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SurgeryError(
             f"Layer '{config['name']}' ({type(operation).__name__}) cannot be made anew from its "
             f"config: {error}. Give it a get_config() that from_config() accepts."
         ) from error
+
+
+def _users_functions(operation, config):
+    """Functions of the user's that a config names, at best, but does not hold; by config key."""
+    if isinstance(operation, keras.layers.Lambda):
+        return {
+            "function": operation.function,
+            "output_shape": operation._output_shape,
+            "mask": operation.mask,
+            "arguments": dict(operation.arguments),
+        }
+    live = {key: getattr(operation, key, None) for key in config}
+    return {
+        key: value
+        for key, value in live.items()
+        if isinstance(value, types.FunctionType) and not value.__module__.startswith("keras.")
+    }

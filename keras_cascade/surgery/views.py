@@ -14,7 +14,7 @@ from keras import ops
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_cascade.graph.channel_graph import ChannelGraph
-from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
+from keras_cascade.graph.tracing import assemble, free_name, renamed, replay, symbolic_inputs
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
@@ -204,13 +204,12 @@ def build_view(graph, gates=None, stand_in=None, name=None):
         layer = layers.setdefault(id(call.operation), renamed(call))
         if gates is None or not graph.mixes_inside(call):
             return layer
-        if id(call.operation) not in masked_calls:
-            name = graph.trace.free_name(f"{call.name}_masked")
-            compute = masked_computation(graph, call, mask_of)
-            masked_calls[id(call.operation)] = MaskedCall(layer, compute, name=name)
-        return masked_calls[id(call.operation)]
+        # A shared layer's calls differ in how they mix: over tensors of other ranks, say.
+        name = free_name(graph.trace.free_name(f"{call.name}_masked"), masked_names)
+        masked_names.add(name)
+        return MaskedCall(layer, masked_computation(graph, call, mask_of), name=name)
 
-    masked_calls = {}
+    masked_names = set()
     inputs = symbolic_inputs(graph.trace)
     values = replay(graph.trace, inputs, operation, read if gates is not None else None)
     return assemble(graph.trace, inputs, values, name or graph.model.name)

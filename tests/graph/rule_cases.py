@@ -146,6 +146,63 @@ def _two_couplings():
     return closed(inputs, layers.Add()([shared(layers.Concatenate()([part, part])), shared(other)]))
 
 
+def _windows(x):
+    """Attention within windows, as a Swin transformer has it: they are examples for a while."""
+    y = ops.reshape(ops.roll(x, (1, 1), axis=(1, 2)), (-1, 2, 3, 2, 3, 6))
+    y = ops.reshape(ops.transpose(y, (0, 1, 3, 2, 4, 5)), (-1, 9, 6))
+    y = layers.MultiHeadAttention(2, 3)(y, y)
+    y = ops.transpose(ops.reshape(y, (-1, 2, 2, 3, 3, 6)), (0, 1, 3, 2, 4, 5))
+    return layers.Add()([x, ops.reshape(y, (-1, 6, 6, 6))])
+
+
+def _detection_head():
+    """One head over two levels of a pyramid, its anchors side by side."""
+    inputs = keras.Input(IMAGE)
+    fine = layers.Conv2D(4, 3, padding="same")(inputs)
+    coarse = layers.Conv2D(4, 3, strides=2, padding="same")(fine)
+    head = layers.Conv2D(6, 1, name="made")
+    boxes = [layers.Reshape((-1, 3))(head(level)) for level in (fine, coarse)]
+    return closed(inputs, layers.Dense(5)(layers.Concatenate(axis=1)(boxes)))
+
+
+def _fixed_batch():
+    inputs = keras.Input(batch_shape=(4, *SEQUENCE))
+    x = layers.Dense(6, name="made")(inputs)
+    return closed(inputs, layers.Dense(4)(ops.reshape(x, (4, -1))))
+
+
+def _open_channels_first(*middle):
+    inputs = keras.Input((3, None))
+    x = layers.Conv1D(6, 1, data_format="channels_first", name="made")(inputs)
+    for layer in middle:
+        x = layer(x)
+    return networks.unsettled(keras.Model(inputs, layers.Dense(3, name="head")(x)))
+
+
+def _shared_normalization():
+    """One LayerNormalization over sequences and over vectors."""
+    inputs = keras.Input(SEQUENCE)
+    norm = layers.LayerNormalization()
+    x = norm(layers.Dense(6, name="made")(inputs))
+    y = norm(layers.Dense(6)(layers.GlobalMaxPooling1D()(x)))
+    return networks.unsettled(keras.Model(inputs, [layers.Dense(3)(x), layers.Dense(2)(y)]))
+
+
+def _quantised():
+    inputs = keras.Input((5,))
+    made = layers.Dense(6, name="made")
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(3)(layers.Dense(4)(made(inputs)))))
+    made.quantize("int8")
+    return model
+
+
+def _attention_with_lora():
+    attention = layers.MultiHeadAttention(2, 3, name="made")
+    model = chain(lambda x: attention(x, x), shape=SEQUENCE, first=layers.Dense(6))
+    attention.query_dense.enable_lora(2)
+    return model
+
+
 def _shared_reshape():
     inputs = keras.Input(SEQUENCE)
     reshape = layers.Reshape((7, 1, 6))
@@ -202,6 +259,7 @@ CONVOLUTIONS = {
     "grouped_1d": lambda: sequence(layers.Conv1D(6, 3, groups=3), layers.Conv1D(4, 1)),
     "grouped_block": lambda: chain(_resnext_block),
     "grouped_depthwise": lambda: chain(layers.Conv2D(6, 3, groups=6), layers.Conv2D(4, 1)),
+    "of_one_channel": lambda: chain(shape=(6, 5, 1)),
     "grouped_depthwise_multiplier": lambda: chain(
         layers.Conv2D(12, 3, groups=6, name="grouped"), layers.Conv2D(4, 1)
     ),
@@ -394,6 +452,20 @@ REARRANGEMENTS = {
     "split_at": lambda: chain(lambda x: ops.split(x, [2], axis=-1)[1], layers.Conv2D(4, 1)),
     "split_rows": lambda: chain(lambda x: ops.split(x, 2, axis=1)[1], layers.Conv2D(4, 1)),
     "roll_rows": lambda: chain(lambda x: ops.roll(x, 1, axis=1), layers.Conv2D(4, 1)),
+    "slice_of_one_channel": lambda: chain(
+        lambda x: layers.Concatenate()([x[..., 5:], x]), layers.Conv2D(4, 1)
+    ),
+    "depth_to_space": lambda: chain(
+        lambda x: ops.nn.depth_to_space(x, 2),
+        layers.Conv2D(4, 1),
+        first=layers.Conv2D(12, 3, name="made"),
+    ),
+    "windows": lambda: chain(_windows, layers.Dense(4), shape=(6, 6, 3)),
+    "detection_head": _detection_head,
+    "fixed_batch": _fixed_batch,
+    "open_channels_first": lambda: _open_channels_first(
+        layers.Reshape((6, -1)), layers.Permute((2, 1))
+    ),
     "batch_and_positions": lambda: chain(
         lambda x: ops.reshape(layers.Dense(5)(ops.reshape(x, (-1, 6))), (-1, 6, 5, 5))
     ),
@@ -453,6 +525,11 @@ RECURRENT = {
         shape=(2, 3, 3, 3),
         first=layers.TimeDistributed(layers.Conv2D(6, 3), name="made"),
     ),
+    "time_distributed_bidirectional": lambda: chain(
+        layers.TimeDistributed(layers.Bidirectional(layers.GRU(4))),
+        shape=(2, 5, 3),
+        first=layers.TimeDistributed(layers.Dense(6), name="made"),
+    ),
     "time_distributed_rnn": lambda: chain(
         layers.TimeDistributed(layers.GRU(4)),
         shape=(2, 5, 3),
@@ -464,6 +541,9 @@ ATTENTION = {
     "multi_head": lambda: _attention_block(layers.MultiHeadAttention(4, 3, name="heads")),
     "multi_head_wide": lambda: _attention_block(
         layers.MultiHeadAttention(2, 3, value_dim=5, output_shape=6, use_bias=False)
+    ),
+    "multi_head_dropout": lambda: _attention_block(
+        layers.MultiHeadAttention(2, 3, dropout=0.1, name="heads")
     ),
     "multi_head_causal": lambda: sequence(
         lambda x: layers.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True), layers.Dense(4)
@@ -491,6 +571,7 @@ WHOLE_MODELS = {
         shape=(None, 3),
         first=layers.Conv1D(6, 3, name="made"),
     ),
+    "shared_normalization": _shared_normalization,
     "open_size": lambda: networks.unsettled(
         keras.Sequential(
             [
@@ -585,5 +666,19 @@ KEPT = {
     ),
     "masking": (lambda: sequence(layers.Masking()), "no rule for Masking"),
     "stateful": (_stateful, "stateful LSTM"),
+    "limits_each": (
+        lambda: chain(lambda x: ops.clip(x, -np.ones(6, "float32"), 1.0)),
+        "a constant for each channel",
+    ),
+    "open_rows_joined": (
+        lambda: _open_channels_first(lambda x: ops.reshape(x, (-1, 6))),
+        "positions of unknown number",
+    ),
+    "halves_of_a_batch": (
+        lambda: sequence(lambda x: ops.split(ops.concatenate([x, x], axis=0), 2, axis=0)[1]),
+        "of examples or positions of unknown number",
+    ),
+    "quantised": (_quantised, "quantised"),
+    "lora_inside": (_attention_with_lora, "LoRA"),
     "lora": (lambda: chain(_with_lora(layers.Dense(6, name="lora"))), "LoRA"),
 }

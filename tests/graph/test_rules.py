@@ -141,3 +141,11 @@ def test_register_rule_teaches_a_layer(rng):
     assert small.count_params() == graph.params(masks)
     with pytest.raises(TypeError, match="layer classes"):
         kc.register_rule(ChannelScale())
+
+
+def test_noise_of_a_dropout_follows_its_channels(rng):
+    dropout = layers.Dropout(0.5, noise_shape=(None, 1, 1, 6), seed=1)
+    model = rule_cases.chain(dropout, layers.Conv2D(4, 1))
+    masks = invariants.random_masks(kc.ChannelGraph(model), rng)
+    small = invariants.assert_extraction(model, masks)
+    small(invariants.random_batch(small)[0], training=True)

@@ -176,3 +176,17 @@ def test_no_side_of_a_split_goes_altogether(scope):
     assert keep[1] and keep[2:].any() and keep.sum() == 2
     with pytest.raises(ValueError, match="leaves nothing of what 'split' makes"):
         graph.keep_vector({"made": np.arange(8) >= 2})
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("round_to", [1, 2])
+def test_something_of_every_part_stays(scope, round_to):
+    inputs = keras.Input((4, 4, 3))
+    parts = keras.ops.split(layers.Conv2D(12, 3, name="made")(inputs), 3, axis=-1)
+    heads = [layers.Conv2D(4, 1)(part) for part in parts]
+    graph = kc.ChannelGraph(keras.Model(inputs, layers.Concatenate()(heads)))
+    ranking = Ranking(graph, "channels", scope, round_to, min_channels=1)
+    worst_first = np.arange(graph.num_units, dtype=float)  # the whole first part goes first
+    keep = ranking.keep(worst_first, ranking.reachable())
+    graph.keep_vector(graph.masks(keep))  # raises where a part is gone
+    assert keep[graph["made"].units].sum() == {1: 3, 2: 4}[round_to]

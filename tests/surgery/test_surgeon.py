@@ -179,3 +179,18 @@ def test_configs_keep_their_initializers():
         kept, made = model.get_layer(layer.name).get_config(), layer.get_config()
         for key in [key for key in made if key.endswith("_initializer")]:
             assert made[key]["class_name"] == kept[key]["class_name"]
+
+
+def test_functions_of_the_users_own_are_carried_over(rng):
+    factor = 2.0
+
+    def bent(x):
+        return keras.ops.tanh(factor * x)
+
+    inputs = keras.Input((5, 3))
+    x = layers.Dense(6, activation=bent)(inputs)
+    x = layers.Lambda(lambda x, times: times * bent(x), arguments={"times": 3.0})(x)
+    x = layers.Activation(bent)(layers.Dense(4, name="made")(x))
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(2)(layers.Dense(6, name="cut")(x))))
+    masks = {"cut": np.arange(6) < 4}
+    invariants.assert_extraction(model, masks)

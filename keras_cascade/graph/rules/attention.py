@@ -20,6 +20,8 @@ def multi_head_attention(layer, inputs, call):
         raise KeepWhole("MultiHeadAttention over several axes")
     heads = call.draw(layer.num_heads, "heads")
     width = call.draw(layer.value_dim, "value")
+    if keras.backend.backend() == "jax" and not layer.dropout and len(call.output_shapes) == 1:
+        call.pin(width, "JAX's fused attention takes values as wide as keys only")
     made = call.draw(call.output_shapes[0][-1])
     value_axes = {0: value.labels, 1: heads, 2: width}
     weights = [

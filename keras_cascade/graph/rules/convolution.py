@@ -18,7 +18,7 @@ def convolution(layer, inputs, call):
     """Every filter reads the input channels of its group; a filter is a channel made."""
     axis = channel_axis(layer, len(inputs[0].shape))
     x = call.along(inputs[0], axis)
-    if layer.groups == len(x):
+    if layer.groups == len(x) > 1:  # over a single channel, a plain convolution
         return _filters_of_single_channels(layer, x, axis, call)
     read = _same_place_in_every_group(x.labels, layer.groups, call)
     made = call.draw(layer.filters)

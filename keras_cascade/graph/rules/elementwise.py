@@ -66,8 +66,13 @@ _ELEMENTWISE_LAYERS = (
 
 @register_rule(*_ELEMENTWISE_LAYERS)
 def elementwise(layer, inputs, call):
-    """Channels are handed on as they come."""
-    return Flow([call.same(inputs[0])])
+    """Channels are handed on as they come; the shape of a Dropout's noise may count them."""
+    (x,) = inputs
+    noise = getattr(layer, "noise_shape", None)
+    if noise is None or x.fixed or noise[x.axis] in (None, 1):
+        return Flow([call.same(x)])
+    counted = (*noise[: x.axis], x.labels, *noise[x.axis + 1 :])
+    return Flow([call.same(x)], config={"noise_shape": counted})
 
 
 @register_rule(keras.layers.Activation)

@@ -1,5 +1,6 @@
 """Op nodes (`keras.ops` on a symbolic tensor) that work element by element, or sum positions."""
 
+import numpy as np
 from keras.src.ops import nn as nn_ops
 from keras.src.ops import numpy as numpy_ops
 
@@ -31,7 +32,10 @@ def _operations(module, names):
     ),
 )
 def elementwise_operation(operation, inputs, call):
-    """Each element by itself."""
+    """Each element by itself, within limits (of Clip) that are the same for all channels."""
+    limits = (getattr(operation, name, None) for name in ("x_min", "x_max"))
+    if any(np.ndim(limit) for limit in limits):
+        raise KeepWhole(f"{call.kind} with a constant for each channel")
     return Flow([call.same(inputs[0])])
 
 

@@ -2,11 +2,12 @@
 
 What they do to channels is found by doing it: a tensor that holds each element's label is put
 through the operation itself. Where the labels then vary along one axis, that is the channel axis
-of the result. Where they vary along several (a reshape of 64 channels to 8 x 8), the longest of
-them is made the channel axis, and what stands at the same place along it is coupled, so that only
-whole slices can go. An axis of unknown size is given `OPEN_SIZE` places; labels must then vary
-along one axis, of known size, for what is found to hold at any size.
+of the result. Where they vary along several (a reshape of 64 channels to 8 x 8), the one with most
+channels is made the channel axis, and what stands at the same place along it is coupled, so that
+only whole slices can go.
 """
+
+import math
 
 import keras
 import numpy as np
@@ -22,8 +23,6 @@ from keras_cascade.graph.rules.registry import (
     positive_axes,
     register_rule,
 )
-
-OPEN_SIZE = 15  # odd: no power of two divides it, so a reshape that scrambles channels shows
 
 
 @register_rule(
@@ -92,7 +91,7 @@ def split(operation, inputs, call):
     """Cuts an axis in parts; along the channels, after as many as are kept."""
     outputs = _moved(operation, inputs, call)
     (x,) = inputs
-    if x.fixed or operation.axis % len(x.shape) != x.axis or len(outputs) == 1:
+    if x.fixed or operation.axis % len(x.shape) != x.axis:
         return Flow(outputs)
     ends = np.cumsum([shape[x.axis] for shape in call.output_shapes])[:-1]
     return Flow(
@@ -138,58 +137,82 @@ def _with_labels(shape, channels):
 
 
 def _reshaped(operation, inputs, call):
-    """As `_moved`, where an example's elements fill up the shape; a batch may be spread too."""
+    """As `_moved`; where examples are spread over others, over as many as it takes."""
     given, made = (
-        int(np.prod([size or open_size for size in shape[1:]]))
-        for shape, open_size in ((inputs[0].shape, OPEN_SIZE), (call.output_shapes[0], 1))
+        None if None in shape[1:] else int(np.prod(shape[1:]))
+        for shape in (inputs[0].shape, call.output_shapes[0])
     )
-    if given % made:
-        raise KeepWhole(f"{call.kind} of positions of unknown number")
-    return _moved(operation, inputs, call)
+    if None in (given, made):
+        return _moved(operation, inputs, call)
+    return _moved(operation, inputs, call, examples=math.lcm(given, made) // given)
 
 
-def _moved(operation, inputs, call):
-    """The `Channels` of every output, found by moving labels as the operation moves elements."""
+def _moved(operation, inputs, call, examples=1):
+    """The `Channels` of every output, found by moving labels as the operation moves elements.
+
+    Axes of unknown size are given two sizes in turn: what depends on the size is not known.
+    """
     moving = next((x for x in inputs if not x.fixed), None)
     if moving is None:
         return [call.fixed(index) for index in range(len(call.output_shapes))]
-    arrays = {id(x): _label_array(call.along(x, moving.axis)) for x in inputs}
+    tensors = [call.along(x, moving.axis) for x in inputs]
+    sizes = (2, 3) if any(None in x.shape[1:] for x in tensors) else (1,)
+    found = []
+    for size in sizes:
+        arrays = [_label_array(x, x.shape[0] or examples, size) for x in tensors]
+        labels = _labels_moved(operation, call, dict(zip(map(id, inputs), arrays, strict=True)))
+        found.append([_settled(one, call, index) for index, one in enumerate(labels)])
+    for one, other in zip(found[0], found[-1], strict=True):
+        if one.axis != other.axis or not np.array_equal(one.labels, other.labels):
+            raise KeepWhole(f"{call.kind} of examples or positions of unknown number")
+    return found[0]
+
+
+def _label_array(x, examples, open_size):
+    """Each element's label; axes of unknown size have size `open_size`."""
+    frame = [1] * len(x.shape)
+    frame[x.axis] = len(x)
+    shape = [examples, *(size or open_size for size in x.shape[1:])]
+    return np.broadcast_to(x.labels.reshape(frame), shape).astype("int32")
+
+
+def _labels_moved(operation, call, arrays):
+    """The outputs of the operation on label arrays, which stand for inputs by their `id`."""
     arguments = tree.map_structure(
         lambda leaf: (
             ops.convert_to_tensor(arrays[id(leaf)]) if isinstance(leaf, Channels) else leaf
         ),
         call.arguments,
     )
-    results = tree.flatten(operation.call(**arguments))
-    return [
-        _settled(ops.convert_to_numpy(result), call, index) for index, result in enumerate(results)
-    ]
-
-
-def _label_array(x):
-    """Each element's label, for one example."""
-    frame = [1] * len(x.shape)
-    frame[x.axis] = len(x)
-    shape = [1, *(size or OPEN_SIZE for size in x.shape[1:])]
-    return np.broadcast_to(x.labels.reshape(frame), shape).astype("int32")
+    try:
+        results = operation.call(**arguments)
+    except Exception as error:  # of whatever kind the backend has for sizes that do not fit
+        raise KeepWhole(f"{call.kind} of examples or positions of unknown number") from error
+    return [ops.convert_to_numpy(result) for result in tree.flatten(results)]
 
 
 def _settled(labels, call, index):
     """The `Channels` of an output whose elements have these labels."""
     shape = call.output_shapes[index]
-    if len(shape) != labels.ndim or any(
-        size not in (None, found) for size, found in zip(shape[1:], labels.shape[1:], strict=True)
-    ):
-        raise KeepWhole(f"{call.kind} of positions of unknown number")
-    axes = range(1, labels.ndim)
-    varying = [axis for axis in axes if (labels != labels.take([0], axis)).any()]
+    if any(size not in (None, got) for size, got in zip(shape[1:], labels.shape[1:], strict=True)):
+        raise KeepWhole(f"{call.kind} of examples or positions of unknown number")
+    slices = {axis: _slices(labels, axis) for axis in range(1, labels.ndim)}
+    varying = [axis for axis, rows in slices.items() if (rows != rows[:, :1]).any()]
     if not varying:
-        call.pin(labels.ravel()[:1], f"{call.kind} spreads a single channel")
+        if (labels != labels.flat[0]).any():
+            raise KeepWhole(f"{call.kind} makes examples of channels")
+        call.need(labels.flat[:1])
         return call.fixed(index)
-    axis = max(varying, key=lambda one: (labels.shape[one], one))
-    if shape[axis] is None or (None in shape[1:] and len(varying) > 1):
-        raise KeepWhole(f"{call.kind} of positions of unknown number")
-    slices = np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])
-    other = slices[(slices != slices[0]).any(axis=1)]
-    call.couple(np.tile(slices[0], len(other)), other.ravel())
-    return call.output(slices[0].astype(int), axis, index)
+    # The axis along which most can still go apart.
+    axis = max(varying, key=lambda one: (len(np.unique(slices[one][0])), one))
+    if shape[axis] is None:
+        raise KeepWhole(f"{call.kind} of examples or positions of unknown number")
+    first = slices[axis][0]
+    other = slices[axis][(slices[axis] != first).any(axis=1)]
+    call.couple(np.tile(first, len(other)), other.ravel())
+    return call.output(first.astype(int), axis, index)
+
+
+def _slices(labels, axis):
+    """All rows along an axis, as a matrix."""
+    return np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])

@@ -104,7 +104,7 @@ def _joined(flows, keys, outputs):
         reads=flows[0].reads,
         inner_reads=[read for flow in flows for read in flow.inner_reads],
         config={
-            (outer, "config", key): labels
+            (outer, "config", *(key if isinstance(key, tuple) else (key,))): labels
             for outer, flow in zip(keys, flows, strict=True)
             for key, labels in flow.config.items()
         },

@@ -98,6 +98,10 @@ class CallContext:
         """States that these channels are kept whole, and why."""
         self._space.pin(labels, f"{self.name}: {reason}")
 
+    def need(self, labels):
+        """States that at least one of these channels stays."""
+        self._space.need(labels, self.name)
+
     def along(self, channels, axis=-1):
         """An input's channels along the axis on which the layer takes them.
 
@@ -314,6 +318,7 @@ def flow_of(operation, context):
 def _flow_by_rule(operation, context):
     kind = context.kind
     rule = _RULES[type(operation)]
+    _check_plain(operation, kind)
     for name, value in context.arguments.items():
         for channels in _channels_in(value) if name not in rule.arguments else ():
             if not name.endswith("mask"):
@@ -321,11 +326,17 @@ def _flow_by_rule(operation, context):
             if not channels.fixed:
                 raise KeepWhole(f"{kind} called with a {name} that has channels")
     inputs = [c for c in rule_inputs(operation, context.arguments) if isinstance(c, Channels)]
-    flow = rule.function(operation, inputs, context)
-    plain = {id(variable) for variable in getattr(operation, "weights", ())}
-    if any(id(variable) not in plain for variable, _ in flow.weights):
+    return rule.function(operation, inputs, context)
+
+
+def _check_plain(operation, kind):
+    """Refuses layers whose weights Keras has changed: rules know the plain ones."""
+    inside = getattr(operation, "_flatten_layers", list)()
+    if any(
+        getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None)
+        for layer in inside
+    ):
         raise KeepWhole(f"{kind} with LoRA or quantised weights")
-    return flow
 
 
 def _channels_in(structure):
