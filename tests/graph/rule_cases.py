@@ -450,6 +450,9 @@ REARRANGEMENTS = {
         lambda x: layers.Concatenate()(ops.split(x, 1, axis=-1)), layers.Conv2D(4, 1)
     ),
     "split_at": lambda: chain(lambda x: ops.split(x, [2], axis=-1)[1], layers.Conv2D(4, 1)),
+    "split_off_nothing": lambda: chain(
+        lambda x: ops.split(x, [0], axis=-1)[1], layers.Conv2D(4, 1)
+    ),
     "split_rows": lambda: chain(lambda x: ops.split(x, 2, axis=1)[1], layers.Conv2D(4, 1)),
     "roll_rows": lambda: chain(lambda x: ops.roll(x, 1, axis=1), layers.Conv2D(4, 1)),
     "slice_of_one_channel": lambda: chain(
@@ -662,7 +665,7 @@ KEPT = {
             layers.GlobalMaxPooling1D(),
             shape=(None, 4, 3),
         ),
-        "Reshape of positions of unknown number",
+        "Reshape of examples or positions of unknown number",
     ),
     "masking": (lambda: sequence(layers.Masking()), "no rule for Masking"),
     "stateful": (_stateful, "stateful LSTM"),

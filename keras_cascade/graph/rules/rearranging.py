@@ -91,7 +91,8 @@ def split(operation, inputs, call):
     """Cuts an axis in parts; along the channels, after as many as are kept."""
     outputs = _moved(operation, inputs, call)
     (x,) = inputs
-    if x.fixed or operation.axis % len(x.shape) != x.axis:
+    along_channels = not x.fixed and operation.axis % len(x.shape) == x.axis
+    if not along_channels or len(outputs) == 1:  # one part: no place to cut at
         return Flow(outputs)
     ends = np.cumsum([shape[x.axis] for shape in call.output_shapes])[:-1]
     return Flow(
@@ -196,6 +197,8 @@ def _settled(labels, call, index):
     shape = call.output_shapes[index]
     if any(size not in (None, got) for size, got in zip(shape[1:], labels.shape[1:], strict=True)):
         raise KeepWhole(f"{call.kind} of examples or positions of unknown number")
+    if not labels.size:
+        return call.fixed(index)
     slices = {axis: _slices(labels, axis) for axis in range(1, labels.ndim)}
     varying = [axis for axis, rows in slices.items() if (rows != rows[:, :1]).any()]
     if not varying:
