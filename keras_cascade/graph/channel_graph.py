@@ -7,50 +7,14 @@ this module's coordinate system: a *keep vector* has one bool a unit, and masks,
 group, are its public form.
 """
 
-import dataclasses
-
 import numpy as np
 
 from keras_cascade.graph.cost import Cost
+from keras_cascade.graph.grouping import group_channels
 from keras_cascade.graph.stored_masks import masks_from_text, masks_to_text
-from keras_cascade.graph.tracing import free_name, trace
+from keras_cascade.graph.tracing import trace
 from keras_cascade.graph.walk import walk
 from keras_cascade.table import text_table
-
-
-@dataclasses.dataclass(frozen=True)
-class ChannelGroup:
-    """Channels that can only be removed together.
-
-    Attributes:
-        name: stable name, that of the first producing layer.
-        size: number of channels.
-        prunable: whether channels may be removed.
-        reason: why not; empty for a prunable group.
-        producers: names of the layers whose filters the channels are.
-        consumers: names of the layers that read the channels.
-        first_unit: where the group's channels start in the graph's keep vector.
-    """
-
-    name: str
-    size: int
-    prunable: bool
-    reason: str
-    producers: tuple
-    consumers: tuple
-    first_unit: int
-
-    @property
-    def units(self):
-        """The slice of the keep vector that holds the group's channels."""
-        return slice(self.first_unit, self.first_unit + self.size)
-
-    def __str__(self):
-        state = "prunable" if self.prunable else f"kept whole ({self.reason})"
-        return (
-            f"{self.name}: {self.size} channels, {state}; made by {', '.join(self.producers)}; "
-            f"read by {', '.join(self.consumers) or 'nothing'}"
-        )
 
 
 class ChannelGraph:
@@ -62,6 +26,7 @@ class ChannelGraph:
     Attributes:
         model: the model.
         groups: list of `ChannelGroup`, in the order of their first producing layers.
+        num_units: the length of a keep vector.
         indispensable: list of `(layer name, units)`: parts of a group, such as one side of a
             split, of which at least one unit must stay.
 
@@ -85,7 +50,11 @@ class ChannelGraph:
         self.channels, self._flow_of = walked.channels, walked.flows
         self._read_by = walked.reads
         self._maker, self._block_of = walked.space.makers, walked.space.block_of
-        self._number_units(walked.space)
+        grouping = group_channels(walked)
+        self.groups, self.num_units = grouping.groups, grouping.num_units
+        self.indispensable = grouping.indispensable
+        self._unit_of, self._prunable_units = grouping.unit_of, grouping.prunable_units
+        self._by_name = {group.name: group for group in self.groups}
         self._costs = {}
 
     # What the channels are
@@ -310,85 +279,7 @@ class ChannelGraph:
             f"channels prunable\n{table}"
         )
 
-    # Construction
-
-    def _number_units(self, space):
-        roots = space.units()
-        block_of_root = space.blocks(roots)[space.block_of(roots)]
-        consumers = self._consumers(space, block_of_root)
-        reasons = {}
-        for labels, reason in space.pinned():
-            for block in np.unique(block_of_root[labels]):
-                reasons.setdefault(int(block), reason)
-        self.groups, self._by_name = [], {}
-        self._unit_of = np.empty(len(roots), int)
-        start = 0
-        for block in np.unique(block_of_root):
-            members = np.flatnonzero(block_of_root == block)
-            units, self_index = np.unique(roots[members], return_inverse=True)
-            self._unit_of[members] = start + self_index
-            makers = [space.makers[b] for b in np.unique(space.block_of(members))]
-            makers = [maker for maker in makers if maker is not None]
-            producers = tuple(dict.fromkeys(maker.layer for maker in makers))
-            if producers:
-                group = ChannelGroup(
-                    free_name(str(makers[0]), self._by_name),
-                    len(units),
-                    block not in reasons,
-                    reasons.get(block, ""),
-                    producers,
-                    tuple(consumers.get(block, ())),
-                    start,
-                )
-                self.groups.append(group)
-                self._by_name[group.name] = group
-            start += len(units)
-        self.num_units = start
-        self._prunable_units = np.zeros(start, bool)
-        for group in self.prunable_groups:
-            self._prunable_units[group.units] = True
-        self.indispensable = self._find_indispensable(space)
-
-    def _find_indispensable(self, space):
-        """Parts of groups that are all a tensor or a weight has, and so cannot go altogether."""
-        sizes = {group.first_unit: group.size for group in self.prunable_groups}
-        seen, parts = set(), []
-        for labels, name in space.needed():
-            units = np.unique(self.units_at(labels))
-            if units.tobytes() not in seen and self._prunable_units[units].all():
-                seen.add(units.tobytes())
-                parts.append((name, units))
-        for call, flow in self._flow_of.items():
-            arrays = [channels.labels for channels in flow.outputs if not channels.fixed]
-            arrays += [labels for _, axes in flow.weights for labels in axes.values()]
-            for labels in arrays:
-                units = np.unique(self.units_at(labels))
-                if units.tobytes() in seen or not self._prunable_units[units].all():
-                    continue
-                seen.add(units.tobytes())
-                starts = units[np.isin(units, list(sizes))]
-                whole = any(
-                    np.searchsorted(units, start + sizes[start]) - np.searchsorted(units, start)
-                    == sizes[start]
-                    for start in starts.tolist()
-                )
-                if not whole:
-                    parts.append((call.name, units))
-        return parts
-
-    def _consumers(self, space, block_of_root):
-        consumers = {}
-        for call, flow in self._flow_of.items():
-            read = [self.channels[tensor].labels for tensor in self._read_by[call]]
-            read += [labels for _, _, labels in flow.inner_reads]
-            for labels in read:
-                if labels is None:
-                    continue
-                for block in np.unique(block_of_root[labels]):
-                    names = consumers.setdefault(int(block), [])
-                    if call.name not in names:
-                        names.append(call.name)
-        return consumers
+    # How it was found
 
     def first_flows(self):
         """Pairs `(call, flow)` of every layer's first call."""

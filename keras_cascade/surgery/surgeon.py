@@ -66,8 +66,9 @@ class Surgeon:
 
         Raises:
             ValueError: bad masks (see `ChannelGraph.keep_vector`).
-            SurgeryError: a layer cannot be made from its config, or the extracted model's
-                output differs from the masked model's by more than 1e-5 * max(1, max |y|).
+            SurgeryError: a layer cannot be made from its config, or one of the extracted
+                model's calls gives something else than the masked model's (see `verify` in
+                keras_cascade.surgery.verification).
         """
         keep = self.graph.keep_vector(masks)
         stand_in = stand_in or {}
@@ -138,8 +139,7 @@ class Surgeon:
 
     def _copy_weights(self, layer, source, target, flow, keep):
         axes_of = {id(variable): axes for variable, axes in flow.weights}
-        arrays = []
-        masks = {}
+        arrays, masks = [], {}
         for variable, value in zip(layer.weights, source.weights, strict=True):
             axes = axes_of.get(id(variable), {})
             for labels in axes.values():
