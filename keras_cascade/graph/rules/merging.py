@@ -7,7 +7,7 @@ from keras.src.ops import core as core_ops
 from keras.src.ops import numpy as numpy_ops
 
 from keras_cascade.graph.channels import Channels
-from keras_cascade.graph.rules.registry import Flow, KeepWhole, register_rule, spatial_size
+from keras_cascade.graph.rules.registry import Flow, KeepWhole, known, register_rule, spatial_size
 
 
 @register_rule(
@@ -24,12 +24,10 @@ def merge(layer, inputs, call):
     return Flow([merged(inputs, call)])
 
 
-_BINARY_OPERATIONS = tuple(
-    getattr(numpy_ops, name)
-    for name in (
-        "Add Subtract Multiply Divide TrueDivide FloorDivide Power Mod Maximum Minimum Arctan2 "
-        "Hypot Logaddexp Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr"
-    ).split()
+_BINARY_OPERATIONS = known(
+    numpy_ops,
+    "Add Subtract Multiply Divide TrueDivide FloorDivide Power Mod Maximum Minimum Arctan2 Hypot "
+    "Logaddexp Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr",
 )
 
 

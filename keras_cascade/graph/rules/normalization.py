@@ -6,6 +6,7 @@ from keras import ops
 from keras_cascade.graph.rules.registry import (
     Flow,
     KeepWhole,
+    known,
     positive_axes,
     register_rule,
 )
@@ -59,6 +60,7 @@ def layer_normalization(layer, inputs, call):
     return Flow([call.same(x)], weights=weights, masked_call=masked_call)
 
 
+@register_rule(*known(keras.layers, "RMSNormalization"))
 def rms_normalization(layer, inputs, call):
     """As LayerNormalization, without a mean."""
     x, axes, weights = _normalised_axes(layer, inputs[0], call)
@@ -73,10 +75,6 @@ def rms_normalization(layer, inputs, call):
         return _scaled(normal, layer.scale, None, inputs.shape, axes, layer.compute_dtype)
 
     return Flow([call.same(x)], weights=weights, masked_call=masked_call)
-
-
-if hasattr(keras.layers, "RMSNormalization"):
-    register_rule(keras.layers.RMSNormalization)(rms_normalization)
 
 
 @register_rule(keras.layers.GroupNormalization)

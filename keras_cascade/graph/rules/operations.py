@@ -7,24 +7,20 @@ from keras.src.ops import numpy as numpy_ops
 from keras_cascade.graph.rules.registry import (
     Flow,
     KeepWhole,
+    known,
     positive_axes,
     register_rule,
 )
 
 
-def _operations(module, names):
-    """The operations of those names that the installed Keras has."""
-    return [getattr(module, name) for name in names.split() if hasattr(module, name)]
-
-
 @register_rule(
-    *_operations(
+    *known(
         numpy_ops,
         "Absolute Abs Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Clip Cos Cosh Exp "
         "Exp2 Expm1 Floor Isfinite Isinf Isnan Log Log10 Log1p Log2 LogicalNot NanToNum Negative "
         "OnesLike Reciprocal Round Sign Sin Sinh Sqrt Square Tan Tanh Trunc ZerosLike",
     ),
-    *_operations(
+    *known(
         nn_ops,
         "Celu Elu Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid Relu Relu6 "
         "Selu Sigmoid Silu SoftShrink Softplus Softsign SparsePlus SparseSigmoid Squareplus "
@@ -48,9 +44,7 @@ def softmax_operation(operation, inputs, call):
     return Flow([call.same(x)])
 
 
-@register_rule(
-    *_operations(numpy_ops, "Amax Amin Max Mean Min Prod Std Sum Var All Any CountNonzero")
-)
+@register_rule(*known(numpy_ops, "Amax Amin Max Mean Min Prod Std Sum Var All Any CountNonzero"))
 def reduction(operation, inputs, call):
     """Positions of a channel become one; of the sums over channels, only the plain one is sound."""
     (x,) = inputs

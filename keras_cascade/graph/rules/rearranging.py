@@ -20,6 +20,7 @@ from keras_cascade.graph.channels import Channels
 from keras_cascade.graph.rules.registry import (
     Flow,
     KeepWhole,
+    known,
     positive_axes,
     register_rule,
 )
@@ -37,8 +38,7 @@ from keras_cascade.graph.rules.registry import (
     numpy_ops.Tile,
     numpy_ops.Stack,
     numpy_ops.Copy,
-    nn_ops.DepthToSpace,
-    nn_ops.SpaceToDepth,
+    *known(nn_ops, "DepthToSpace SpaceToDepth"),
 )
 def rearrangement(operation, inputs, call):
     """Elements change places; nothing in the operation's config counts channels."""

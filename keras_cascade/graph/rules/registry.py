@@ -343,6 +343,19 @@ def _channels_in(structure):
     return [leaf for leaf in tree.flatten(structure) if isinstance(leaf, Channels)]
 
 
+def known(module, names):
+    """The classes of those names (a string, space between) that the installed Keras has.
+
+    Args:
+        module: module that has them, such as `keras.layers`.
+        names: string.
+
+    Returns:
+        List of classes.
+    """
+    return [getattr(module, name) for name in names.split() if hasattr(module, name)]
+
+
 def spatial_size(shape, channel_axis):
     """Number of positions in a tensor besides batch and channels; None if not fixed."""
     sizes = [size for axis, size in enumerate(shape) if axis not in (0, channel_axis)]

@@ -2,22 +2,21 @@
 
 import keras
 
-from keras_cascade.graph.rules.registry import Flow, channel_axis, register_rule
+from keras_cascade.graph.rules.registry import Flow, channel_axis, known, register_rule
+
+_POOLINGS = "AveragePooling{0}D MaxPooling{0}D"
+_OTHERS = "Cropping{0}D UpSampling{0}D ZeroPadding{0}D"
+_ADAPTIVE = _POOLINGS.replace("Average", "AdaptiveAverage").replace("Max", "AdaptiveMax")
+_GLOBAL = _POOLINGS.replace("Average", "GlobalAverage").replace("Max", "GlobalMax")
 
 
-def _layers(*names):
-    """The layers of those names that the installed Keras has."""
-    return [getattr(keras.layers, name) for name in names if hasattr(keras.layers, name)]
-
-
-_RANKS = (1, 2, 3)
-_POOLINGS = [f"{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in _RANKS]
+def _in_all_ranks(names):
+    return " ".join(names.format(rank) for rank in (1, 2, 3))
 
 
 @register_rule(
-    *_layers(*_POOLINGS, *(f"Adaptive{name}" for name in _POOLINGS)),
-    *_layers(*(f"{kind}{rank}D" for kind in ("Cropping", "UpSampling") for rank in _RANKS)),
-    *_layers(*(f"ZeroPadding{rank}D" for rank in _RANKS), "Resizing", "CenterCrop"),
+    *known(keras.layers, _in_all_ranks(f"{_POOLINGS} {_ADAPTIVE} {_OTHERS}")),
+    *known(keras.layers, "Resizing CenterCrop"),
 )
 def spatial(layer, inputs, call):
     """Positions are pooled, padded, cropped or repeated within each channel."""
@@ -28,7 +27,7 @@ def spatial(layer, inputs, call):
     return Flow([call.same(x)])
 
 
-@register_rule(*_layers(*(f"Global{name}" for name in _POOLINGS)))
+@register_rule(*known(keras.layers, _in_all_ranks(_GLOBAL)))
 def global_pooling(layer, inputs, call):
     """All positions of a channel become one; the channel axis may move."""
     axis = channel_axis(layer, len(inputs[0].shape))

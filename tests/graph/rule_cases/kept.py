@@ -44,6 +44,16 @@ class Flipping(layers.Layer):
         return ops.flip(inputs, axis=-1)
 
 
+def _shared_at_odds():
+    """One normalisation of two tensors whose channels run along different axes."""
+    inputs = keras.Input((4, 6))
+    shared = layers.LayerNormalization(axis=[1, 2])
+    one = layers.Dense(6, name="made")(inputs)
+    two = layers.Permute((2, 1))(layers.Dense(4)(layers.Permute((2, 1))(inputs)))
+    flat = [layers.Flatten()(shared(one)), layers.Flatten()(shared(two))]
+    return closed(inputs, layers.Concatenate()(flat))
+
+
 KEPT = {
     "unknown_layer": (lambda: chain(Flipping()), "no rule for Flipping"),
     "lambda": (lambda: chain(layers.Lambda(lambda x: x[..., ::-1])), "no rule for Lambda"),
@@ -100,6 +110,7 @@ KEPT = {
         ),
         "Reshape of examples or positions of unknown number",
     ),
+    "shared_at_odds": (_shared_at_odds, "a shared layer whose calls treat channels differently"),
     "masking": (lambda: sequence(layers.Masking()), "no rule for Masking"),
     "stateful": (_stateful, "stateful LSTM"),
     "limits_each": (

@@ -145,11 +145,6 @@ REARRANGEMENTS = {
     "slice_of_one_channel": lambda: chain(
         lambda x: layers.Concatenate()([x[..., 5:], x]), layers.Conv2D(4, 1)
     ),
-    "depth_to_space": lambda: chain(
-        lambda x: ops.nn.depth_to_space(x, 2),
-        layers.Conv2D(4, 1),
-        first=layers.Conv2D(12, 3, name="made"),
-    ),
     "windows": lambda: chain(_windows, layers.Dense(4), shape=(6, 6, 3)),
     "detection_head": _detection_head,
     "fixed_batch": _fixed_batch,
@@ -161,6 +156,12 @@ REARRANGEMENTS = {
     ),
 }
 
+if hasattr(ops.nn, "depth_to_space"):  # not in Keras 3.12
+    REARRANGEMENTS["depth_to_space"] = lambda: chain(
+        lambda x: ops.nn.depth_to_space(x, 2),
+        layers.Conv2D(4, 1),
+        first=layers.Conv2D(12, 3, name="made"),
+    )
 
 OPERATIONS = {
     "scale_and_shift": lambda: chain(lambda x: 1.0 - x * 2.0 / 3.0 + x**2, layers.Conv2D(4, 1)),

@@ -67,6 +67,11 @@ WHOLE_MODELS = {
         first=layers.Conv1D(6, 3, name="made"),
     ),
     "shared_normalization": _shared_normalization,
+    "open_last_axis": lambda: chain(
+        layers.GlobalMaxPooling1D(),
+        shape=(3, None),
+        first=lambda x: layers.Conv1D(6, 3, name="made")(layers.Permute((2, 1))(x)),
+    ),
     "open_size": lambda: networks.unsettled(
         keras.Sequential(
             [
