@@ -88,10 +88,12 @@ def test_counts_by_hand():
 
 
 def test_what_is_not_counted_is_named():
-    inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2DTranspose(4, 3, name="up")(inputs)
+    inputs = keras.Input((5, 8, 8, 3))
+    x = layers.ConvLSTM2D(4, 3, name="film")(inputs)
+    x = layers.Conv2D(2, 1, name="counted")(x)
     sizes = kc.profile(keras.Model(inputs, x))
-    assert sizes.uncounted_layers == ("up",)
+    assert sizes.uncounted_layers == ("film",)
+    assert sizes.macs == 6 * 6 * 4 * 2
 
 
 def test_open_input_size_has_no_macs():
