@@ -17,6 +17,9 @@ from keras_cascade.graph.tracing import TracedTensor, replay
 from keras_cascade.surgery.views import FixedMasks, masked_computation
 
 TOLERANCE = 1e-5
+# An attention or a recurrent layer makes several contractions in a row, and sends the rounding of
+# the first through an exponential or many steps.
+SEVERAL = 10
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
@@ -35,7 +38,7 @@ def verify(graph, keep, remade, stand_in):
 
     Raises:
         SurgeryError: a call's outputs differ by more than 1e-5 of the largest value it reads or
-            gives (more where it computes in half precision).
+            gives (ten times that for attention and recurrent layers, more in half precision).
     """
     gates = FixedMasks(graph, keep)
     tolerance = _tolerance(graph.trace)
@@ -77,11 +80,12 @@ def verify(graph, keep, remade, stand_in):
             )
             expected = _in_inference(call, masked(call))(*args, **kwargs)
             got = _in_inference(call, remade(call))(*fewer[0], **fewer[1])
+            allowed = tolerance * (SEVERAL if graph.flow(call).inner_reads else 1)
             scale = max([_largest(leaf) for leaf in tree.flatten((args, kwargs))], default=0.0)
             for tensor, one, other in zip(
                 call.outputs, tree.flatten(expected), tree.flatten(got), strict=True
             ):
-                _compare(call, cut(tensor, one), other, scale, tolerance)
+                _compare(call, cut(tensor, one), other, scale, allowed)
             return expected
 
         return run
