@@ -42,7 +42,7 @@ def prune(
         scope: "layer": the same fraction of every group. "global": ranked over the network.
             "taylor" and functions of one's own are ranked by score per cost; the other
             criteria, which compare within a group only, by share of what their group has left.
-            Where 90% had to go, "layer" did better in our measurements.
+            Where much is to go, try both.
         data: for "taylor": `(x, y)` arrays, or batches that end (`tf.data.Dataset`, ...).
         loss: for "taylor": as for `keras.Model.compile`.
         round_to: kept channels are a multiple of this, in every group; None: any number.

@@ -45,3 +45,15 @@ def test_channel_mask_round_trip():
     copy = ChannelMask.from_config(layer.get_config())
     ones = keras.ops.ones((1, 2, 3))
     np.testing.assert_array_equal(copy(ones)[0, 0], [1.0, 0.0, 1.0])
+
+
+def test_normalisation_of_float64_keeps_its_precision(rng):
+    inputs = keras.Input((4, 3), dtype="float64")
+    x = keras.layers.Dense(8, name="made", dtype="float64")(inputs)
+    x = keras.layers.LayerNormalization(dtype="float64")(x)
+    x = keras.layers.GroupNormalization(2, dtype="float64")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, dtype="float64")(x))
+    masks = {"made": np.arange(4) != 1}
+    batch = rng.standard_normal((3, 4, 3))
+    masked, small = kc.masked_view(model, masks)(batch), kc.Surgeon(model).extract(masks)(batch)
+    np.testing.assert_allclose(masked, small, rtol=0, atol=1e-12)

@@ -20,9 +20,9 @@ def convolution(layer, inputs, call):
     x = call.along(inputs[0], axis)
     if layer.groups == len(x) > 1:  # over a single channel, a plain convolution
         return _filters_of_single_channels(layer, x, axis, call)
-    read = _same_place_in_every_group(x.labels, layer.groups, call)
+    read = call.couple_groups(x.labels, layer.groups)
     made = call.draw(layer.filters)
-    _same_place_in_every_group(made, layer.groups, call)
+    call.couple_groups(made, layer.groups)
     pin_mixing_activation(layer, made, call)
     return Flow(
         [call.output(made, axis)],
@@ -101,14 +101,6 @@ def _filters_of_single_channels(layer, x, axis, call):
         config={"filters": carried, "groups": x.labels},
         macs=_kernel_macs(call.output_shapes[0], axis, layer.kernel_size, [carried]),
     )
-
-
-def _same_place_in_every_group(labels, groups, call):
-    """Couples the channels so that every group is cut alike; returns those of the first group."""
-    places = labels.reshape(groups, -1)
-    for place in places[1:]:
-        call.couple(places[0], place)
-    return places[0]
 
 
 def _bias(layer, labels):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from keras.src.applications.convnext import LayerScale, StochasticDepth
+from keras.src.ops import nn as nn_ops
 
 from keras_cascade.graph.rules.registry import (
     Flow,
@@ -87,12 +88,12 @@ def activation(layer, inputs, call):
     return elementwise(layer, inputs, call)
 
 
-@register_rule(keras.layers.Softmax)
+@register_rule(keras.layers.Softmax, nn_ops.Softmax, nn_ops.LogSoftmax)
 def softmax(layer, inputs, call):
     """Leaves each channel alone unless it sums over them."""
     (x,) = inputs
     if x.axis is not None and x.axis in positive_axes(layer.axis, len(x.shape)):
-        raise KeepWhole("Softmax mixes channels")
+        raise KeepWhole(f"{call.kind} mixes channels")
     return Flow([call.same(x)])
 
 

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
-from keras.src.ops import core as core_ops
 from keras.src.ops import numpy as numpy_ops
 
 from keras_cascade.graph.channels import Channels
@@ -59,7 +58,7 @@ def merged(inputs, call):
     """
     moving = [x for x in inputs if not x.fixed]
     if not moving:
-        return call.same(inputs[0]) if _same_shapes(inputs) else call.fixed()
+        return call.fixed()
     rank = len(call.output_shapes[0])
     if any(len(x.shape) != rank for x in inputs):
         raise KeepWhole(f"{call.kind} of tensors of different rank")
@@ -123,13 +122,3 @@ def attention(layer, inputs, call):
         reads=(0, 1 if len(inputs) == 2 else 2),
         macs=None if pairs is None else [(pairs, [query.labels]), (pairs, [value.labels])],
     )
-
-
-@register_rule(core_ops.StopGradient, core_ops.Cast, arguments=("x", "variable"))
-def handed_on(operation, inputs, call):
-    """The same values under another type, or without a gradient."""
-    return Flow([call.same(inputs[0])])
-
-
-def _same_shapes(inputs):
-    return len({x.shape for x in inputs}) == 1 and len({x.axis for x in inputs}) == 1

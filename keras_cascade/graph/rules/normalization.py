@@ -45,36 +45,21 @@ def layer_normalization(layer, inputs, call):
     """Mean and variance over the channels that are there."""
     if layer.rms_scaling:
         raise KeepWhole("LayerNormalization with rms_scaling")
-    x, axes, weights = _normalised_axes(layer, inputs[0], call)
-    if x.axis not in axes:
-        return Flow([call.same(x)])
 
-    def masked_call(layer, mask_of, inputs):
-        wide = ops.cast(inputs, "float32")
-        keep, scale = _keep(mask_of(x.labels), x)
-        mean = scale * ops.mean(wide * keep, axis=axes, keepdims=True)
-        variance = scale * ops.mean(keep * ops.square(wide - mean), axis=axes, keepdims=True)
-        normal = (wide - mean) * ops.rsqrt(variance + layer.epsilon)
-        return _scaled(normal, layer.gamma, layer.beta, inputs.shape, axes, layer.compute_dtype)
+    def normal(layer, x, mean):
+        return _standardised(x, mean, layer.epsilon), layer.gamma, layer.beta
 
-    return Flow([call.same(x)], weights=weights, masked_call=masked_call)
+    return _normalisation_over_channels(layer, inputs, call, normal)
 
 
 @register_rule(*known(keras.layers, "RMSNormalization"))
 def rms_normalization(layer, inputs, call):
     """As LayerNormalization, without a mean."""
-    x, axes, weights = _normalised_axes(layer, inputs[0], call)
-    if x.axis not in axes:
-        return Flow([call.same(x)])
 
-    def masked_call(layer, mask_of, inputs):
-        wide = ops.cast(inputs, "float32")
-        keep, scale = _keep(mask_of(x.labels), x)
-        power = scale * ops.mean(keep * ops.square(wide), axis=axes, keepdims=True)
-        normal = wide * ops.rsqrt(power + layer.epsilon)
-        return _scaled(normal, layer.scale, None, inputs.shape, axes, layer.compute_dtype)
+    def normal(layer, x, mean):
+        return x * ops.rsqrt(mean(ops.square(x)) + layer.epsilon), layer.scale, None
 
-    return Flow([call.same(x)], weights=weights, masked_call=masked_call)
+    return _normalisation_over_channels(layer, inputs, call, normal)
 
 
 @register_rule(keras.layers.GroupNormalization)
@@ -84,45 +69,70 @@ def group_normalization(layer, inputs, call):
     weights = [(variable, {0: x.labels}) for variable in layer.weights]
     if layer.groups == len(x):  # instance normalisation: each channel by itself
         return Flow([call.same(x)], weights=weights, config={"groups": x.labels})
-    places = x.labels.reshape(layer.groups, -1)
-    for place in places[1:]:
-        call.couple(places[0], place)
+    call.couple_groups(x.labels, layer.groups)
+    split = (layer.groups, len(x) // layer.groups)
 
     def masked_call(layer, mask_of, inputs):
-        last = ops.moveaxis(ops.cast(inputs, "float32"), x.axis, -1)
-        mask = mask_of(x.labels)
-        split = (layer.groups, len(x) // layer.groups)
+        last = ops.moveaxis(_wide(inputs), x.axis, -1)
         grouped = ops.reshape(last, (*ops.shape(last)[:-1], *split))
-        keep, scale = ops.reshape(mask, split), len(x) / ops.sum(mask)
-        over = [axis for axis in range(1, len(grouped.shape)) if axis != len(grouped.shape) - 2]
-        mean = scale * ops.mean(grouped * keep, axis=over, keepdims=True)
-        variance = scale * ops.mean(keep * ops.square(grouped - mean), axis=over, keepdims=True)
-        normal = (grouped - mean) * ops.rsqrt(variance + layer.epsilon)
-        normal = ops.moveaxis(ops.reshape(normal, ops.shape(last)), -1, x.axis)
-        return _scaled(normal, layer.gamma, layer.beta, inputs.shape, [x.axis], layer.compute_dtype)
+        group_axis = len(grouped.shape) - 2
+        over = [axis for axis in range(1, len(grouped.shape)) if axis != group_axis]
+        mean = _mean_of_kept(ops.reshape(mask_of(x.labels), split), over, grouped.dtype)
+        normal = ops.reshape(_standardised(grouped, mean, layer.epsilon), ops.shape(last))
+        normal = ops.moveaxis(normal, -1, x.axis)
+        return _scaled(normal, layer.gamma, layer.beta, [x.axis], layer.compute_dtype)
 
     return Flow([call.same(x)], weights=weights, masked_call=masked_call)
 
 
-def _normalised_axes(layer, x, call):
-    """The input along its channels, the axes normalised over, and the weights that follow."""
+def _normalisation_over_channels(layer, inputs, call, normal):
+    """The flow of a layer that normalises over `layer.axis`, the channels perhaps among it.
+
+    Args:
+        normal: function `(layer, x, mean) -> (normalised, scale, offset)`, where `mean` is the
+            mean over the layer's axes of what is kept.
+    """
+    (x,) = inputs
     axes = positive_axes(layer.axis, len(x.shape))
     if x.fixed:
         x = call.along(x, axes[-1])
-    place = axes.index(x.axis) if x.axis in axes else None
-    labelled = [] if place is None else [(v, {place: x.labels}) for v in layer.weights]
-    return x, axes, labelled
+    if x.axis not in axes:
+        return Flow([call.same(x)])
+    frame = [len(x) if axis == x.axis else 1 for axis in range(len(x.shape))]
+
+    def masked_call(layer, mask_of, inputs):
+        wide = _wide(inputs)
+        mean = _mean_of_kept(ops.reshape(mask_of(x.labels), frame), axes, wide.dtype)
+        return _scaled(*normal(layer, wide, mean), axes, layer.compute_dtype)
+
+    weights = [(variable, {axes.index(x.axis): x.labels}) for variable in layer.weights]
+    return Flow([call.same(x)], weights=weights, masked_call=masked_call)
 
 
-def _keep(mask, x):
-    """The mask along the channel axis, and what turns a mean over all into one over the kept."""
-    frame = [1] * len(x.shape)
-    frame[x.axis] = len(x)
-    return ops.reshape(mask, frame), len(x) / ops.sum(mask)
+def _wide(inputs):
+    """In float32 at least, as Keras normalises."""
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    return ops.cast(inputs, keras.backend.result_type(dtype, "float32"))
 
 
-def _scaled(normal, scale, offset, shape, axes, dtype):
-    frame = [size if axis in axes else 1 for axis, size in enumerate(shape)]
+def _mean_of_kept(mask, axes, dtype):
+    """The function that takes the mean, over some axes, of what the mask keeps.
+
+    `mask` has the size of the channel axis (or axes) and broadcasts over the others.
+    """
+    keep = ops.cast(mask, dtype)
+    share = ops.mean(keep)
+    return lambda values: ops.mean(values * keep, axis=axes, keepdims=True) / share
+
+
+def _standardised(x, mean, epsilon):
+    centred = x - mean(x)
+    return centred * ops.rsqrt(mean(ops.square(centred)) + epsilon)
+
+
+def _scaled(normal, scale, offset, axes, dtype):
+    """Times the scale and plus the offset, which run along `axes`, where there are any."""
+    frame = [size if axis in axes else 1 for axis, size in enumerate(normal.shape)]
     if scale is not None:
         normal = normal * ops.reshape(ops.cast(scale, normal.dtype), frame)
     if offset is not None:

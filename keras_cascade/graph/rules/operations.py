@@ -1,6 +1,7 @@
 """Op nodes (`keras.ops` on a symbolic tensor) that work element by element, or sum positions."""
 
 import numpy as np
+from keras.src.ops import core as core_ops
 from keras.src.ops import nn as nn_ops
 from keras.src.ops import numpy as numpy_ops
 
@@ -14,6 +15,8 @@ from keras_cascade.graph.rules.registry import (
 
 
 @register_rule(
+    core_ops.Cast,
+    core_ops.StopGradient,
     *known(
         numpy_ops,
         "Absolute Abs Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Clip Cos Cosh Exp "
@@ -33,15 +36,6 @@ def elementwise_operation(operation, inputs, call):
     if any(np.ndim(limit) for limit in limits):
         raise KeepWhole(f"{call.kind} with a constant for each channel")
     return Flow([call.same(inputs[0])])
-
-
-@register_rule(nn_ops.Softmax, nn_ops.LogSoftmax)
-def softmax_operation(operation, inputs, call):
-    """Leaves each channel alone unless it sums over them."""
-    (x,) = inputs
-    if x.axis is not None and x.axis in positive_axes(operation.axis, len(x.shape)):
-        raise KeepWhole(f"{call.kind} mixes channels")
-    return Flow([call.same(x)])
 
 
 @register_rule(*known(numpy_ops, "Amax Amin Max Mean Min Prod Std Sum Var All Any CountNonzero"))

@@ -58,11 +58,6 @@ class Flow:
     arguments: dict = dataclasses.field(default_factory=dict)
     macs: list | None = dataclasses.field(default_factory=list)
 
-    @property
-    def mixes_inside(self):
-        """Whether gates before the call are not enough to see it masked."""
-        return bool(self.inner_reads) or self.masked_call is not None
-
 
 class CallContext:
     """What a rule may do while it looks at one call.
@@ -93,6 +88,17 @@ class CallContext:
     def couple(self, labels, others):
         """States that `labels[i]` and `others[i]` can only be removed together."""
         self._space.couple(labels, others)
+
+    def couple_groups(self, labels, groups):
+        """Couples channels so that every one of `groups` equal parts is cut alike.
+
+        Returns:
+            The labels of the first part.
+        """
+        places = labels.reshape(groups, -1)
+        for place in places[1:]:
+            self.couple(places[0], place)
+        return places[0]
 
     def pin(self, labels, reason):
         """States that these channels are kept whole, and why."""
