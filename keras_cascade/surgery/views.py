@@ -27,7 +27,8 @@ class ChannelMask(keras.layers.Layer):
     """
 
     def __init__(self, mask, axis, **kwargs):
-        super().__init__(**kwargs)
+        # A mask leaves the values in the precision they have.
+        super().__init__(autocast=False, **kwargs)
         self.mask = [int(value) for value in mask]
         self.axis = axis
         self.supports_masking = True
