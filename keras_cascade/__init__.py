@@ -22,7 +22,7 @@ from keras_cascade.cascade import (
     SoftTargetLoss,
 )
 from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
-from keras_cascade.profile import ModelProfile, profile
+from keras_cascade.profile import ModelProfile, netscore, performance_efficiency, profile
 from keras_cascade.saliency import prune, prune_masks
 from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
 from keras_cascade.version import __version__
@@ -45,6 +45,8 @@ __all__ = [
     "SurgeryError",
     "__version__",
     "masked_view",
+    "netscore",
+    "performance_efficiency",
     "profile",
     "prune",
     "prune_masks",

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.deploy.litert import open_interpreter
+
 
 def write_artefacts(model, output_dir, name="student"):
     """Writes a model as `.keras`, SavedModel and LiteRT.
@@ -97,13 +99,7 @@ def _run_saved_model(path, examples):
 
 
 def _run_tflite(path, examples):
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ImportError(
-            "Running a .tflite file needs LiteRT: pip install 'keras_cascade[litert]'"
-        ) from error
-    interpreter = Interpreter(model_path=str(path))
+    interpreter = open_interpreter(path)
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     interpreter.resize_tensor_input(source["index"], examples.shape)
     interpreter.allocate_tensors()

@@ -1,0 +1,24 @@
+"""LiteRT, imported when a model is to run on it."""
+
+
+def open_interpreter(path, threads=None):
+    """Opens a `.tflite` file.
+
+    Args:
+        path: of the file.
+        threads: how many it may use; None leaves that to LiteRT.
+
+    Returns:
+        An `ai_edge_litert.interpreter.Interpreter` without allocated tensors.
+
+    Raises:
+        ImportError: LiteRT is not installed (the extra `litert`).
+        ValueError: there is no such file, or it is no LiteRT model.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError(
+            "Running a .tflite file needs LiteRT: pip install 'keras_cascade[litert]'"
+        ) from error
+    return Interpreter(model_path=str(path), num_threads=threads)
