@@ -24,8 +24,9 @@ class Distiller(GuidedTrainer):
         distillation: see `CascadeDistiller`.
 
     Raises:
-        ValueError: output shapes differ, one ends in logits and the other does not, or an
-            argument is out of range.
+        ValueError: output shapes differ, one ends in logits and the other does not, an argument is
+            out of range, or `distillation` is a `keras.distillation.LogitsDistillation` with the
+            string "kl_divergence" (its default), which compares raw logits.
 
     Example:
 

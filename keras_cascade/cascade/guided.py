@@ -12,7 +12,7 @@ import keras
 from keras import ops, tree
 
 from keras_cascade.cascade.guard import FiniteLossGuard
-from keras_cascade.cascade.losses import SoftTargetLoss, Targets
+from keras_cascade.cascade.losses import SoftTargetLoss, Targets, check_distillation
 
 
 class GuidedTrainer(keras.Model):
@@ -34,6 +34,7 @@ class GuidedTrainer(keras.Model):
     ):
         super().__init__(name=name)
         _check_members(members, alpha, temperature)
+        check_distillation(distillation)
         self._members = dict(members)
         self._guides = guides
         self._frozen = tuple(frozen)

@@ -10,7 +10,7 @@ independent yes/no outputs.
 import dataclasses
 
 import keras
-from keras import losses, ops
+from keras import losses, ops, tree
 
 _PROBABILITY_FLOOR = 1e-7
 
@@ -88,6 +88,29 @@ def returns_probabilities(model):
     activation = getattr(layer, "activation", None)
     functions = (keras.activations.softmax, keras.activations.sigmoid)
     return isinstance(layer, keras.layers.Softmax) or any(activation is f for f in functions)
+
+
+def check_distillation(distillation):
+    """Refuses Keras' `LogitsDistillation` where it would compare logits as if probabilities.
+
+    Keras (up to 3.15 at least) softens its outputs for a `KLDivergence` instance only; its default,
+    the string, becomes a function and is given the raw logits.
+
+    Args:
+        distillation: an object with `compute_loss(teacher_outputs, student_outputs)`, or None.
+
+    Raises:
+        ValueError: its loss is that function.
+    """
+    keras_own = getattr(getattr(keras, "distillation", None), "LogitsDistillation", ())
+    if isinstance(distillation, keras_own) and any(
+        loss is losses.kl_divergence for loss in tree.flatten(distillation.loss)
+    ):
+        raise ValueError(
+            "keras.distillation.LogitsDistillation takes 'kl_divergence' for a function of "
+            "probabilities and gives it logits. Pass loss=keras.losses.KLDivergence(), or leave "
+            "distillation=None: that is T^2 KL too, and weighted by sample_weight."
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")

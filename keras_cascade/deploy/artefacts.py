@@ -6,6 +6,7 @@ name that is there is whole. TensorFlow and LiteRT are imported when they are ne
 
 import pathlib
 import shutil
+import tempfile
 
 import keras
 import numpy as np
@@ -51,6 +52,24 @@ def write_artefacts(model, output_dir, name="student"):
     return paths
 
 
+def write_litert(model, path):
+    """Writes a model as a LiteRT file alone.
+
+    Args:
+        model: a built functional `keras.Model`.
+        path: where to write, ending in `.tflite`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="tmp_") as folder:
+        saved_model, temporary = pathlib.Path(folder, "saved_model"), pathlib.Path(folder, "tflite")
+        _write_saved_model(model, saved_model, None)
+        temporary.write_bytes(_as_litert(saved_model))
+        temporary.replace(path)
+
+
 def largest_differences(model, paths, examples):
     """Loads each artefact in its own runtime and compares it with the model.
 
@@ -80,11 +99,14 @@ def _write_saved_model(model, path, _):
 
 
 def _write_tflite(_, path, paths):
-    # By way of the SavedModel: Keras' own LiteRT export came only after Keras 3.12.
+    path.write_bytes(_as_litert(paths["saved_model"]))
+
+
+def _as_litert(saved_model):
+    # By way of a SavedModel: Keras' own LiteRT export came only after Keras 3.12.
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(paths["saved_model"]))
-    path.write_bytes(converter.convert())
+    return tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert()
 
 
 def _run_keras(path, examples):

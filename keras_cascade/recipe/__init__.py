@@ -2,20 +2,26 @@
 
 from keras_cascade.recipe.settings import Settings
 from keras_cascade.recipe.stages import (
+    distil,
     evaluate,
+    fine_tune,
     make_cascade,
     one_shot_l1,
     recover,
+    test_accuracy,
     train_cascade,
     train_teacher,
 )
 
 __all__ = [
     "Settings",
+    "distil",
     "evaluate",
+    "fine_tune",
     "make_cascade",
     "one_shot_l1",
     "recover",
+    "test_accuracy",
     "train_cascade",
     "train_teacher",
 ]

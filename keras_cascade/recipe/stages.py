@@ -1,8 +1,9 @@
 """The stages of the recipe, each plain Keras training of one thing on one data set.
 
 `train_teacher`, then `train_cascade`, then `recover`; `one_shot_l1` is the yardstick that gets
-the same teacher, the same budget and as many images in all. The data is an object with `train`,
-`test` (iterables of batches, as `fit` takes them), and `steps_per_epoch`.
+the same teacher, the same budget and as many images in all. `fine_tune` and `distil` train any
+model on, by the labels alone or under a teacher. The data is an object with `train`, `test`
+(iterables of batches, as `fit` takes them; `test` may be None), and `steps_per_epoch`.
 """
 
 import keras
@@ -14,15 +15,14 @@ from keras_cascade.saliency import prune
 
 def train_teacher(model, data, settings, callbacks=()):
     """Trains the model alone, in place, for `settings.teacher_epochs`."""
-    _compile(model, settings, settings.learning_rate, settings.teacher_epochs, data)
-    return model.fit(
-        data.train,
-        epochs=settings.teacher_epochs,
-        validation_data=data.test,
-        callbacks=[FiniteLossGuard(), *callbacks],
-        shuffle=False,  # the data set shuffles itself
-        verbose=0,
-    )
+    rate, epochs = settings.learning_rate, settings.teacher_epochs
+    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks])
+
+
+def fine_tune(model, data, settings, epochs, callbacks=()):
+    """Trains a model on by the labels alone, in place, from `settings.prune_learning_rate`."""
+    rate = settings.prune_learning_rate
+    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks])
 
 
 def make_cascade(model, settings):
@@ -54,30 +54,34 @@ def train_cascade(model, data, settings, callbacks=()):
         Pair of the trained `CascadeDistiller` and the `History`.
     """
     cascade = make_cascade(model, settings)
-    _compile(cascade, settings, settings.prune_learning_rate, settings.epochs, data)
-    history = cascade.fit(
-        data.train,
-        epochs=settings.epochs,
-        validation_data=data.test,
-        callbacks=[CascadeCallback(settings.begin, settings.end), *callbacks],
-        shuffle=False,  # the data set shuffles itself
-        verbose=0,
-    )
-    return cascade, history
+    callbacks = [CascadeCallback(settings.begin, settings.end), *callbacks]
+    rate = settings.prune_learning_rate
+    return cascade, _fit(cascade, data, settings, rate, settings.epochs, callbacks)
+
+
+def distil(student, teacher, data, settings, epochs, learning_rate, callbacks=()):
+    """Trains a model in place by the labels and a frozen teacher.
+
+    Args:
+        student: `keras.Model`.
+        teacher: `keras.Model` with the same output; any architecture.
+        data: see the module.
+        settings: `Settings`.
+        epochs: how many.
+        learning_rate: where the cosine begins.
+        callbacks: further Keras callbacks.
+
+    Returns:
+        The `History`.
+    """
+    distiller = Distiller(student, teacher, temperature=settings.temperature, alpha=settings.alpha)
+    return _fit(distiller, data, settings, learning_rate, epochs, list(callbacks))
 
 
 def recover(student, teacher, data, settings, epochs, callbacks=()):
     """Trains a pruned model alone, in place, distilled from a frozen teacher."""
-    distiller = Distiller(student, teacher, temperature=settings.temperature, alpha=settings.alpha)
-    _compile(distiller, settings, settings.prune_learning_rate, epochs, data)
-    return distiller.fit(
-        data.train,
-        epochs=epochs,
-        validation_data=data.test,
-        callbacks=list(callbacks),
-        shuffle=False,
-        verbose=0,
-    )
+    rate = settings.prune_learning_rate
+    return distil(student, teacher, data, settings, epochs, rate, callbacks)
 
 
 def one_shot_l1(teacher, data, settings, callbacks=()):
@@ -102,20 +106,24 @@ def one_shot_l1(teacher, data, settings, callbacks=()):
     return student
 
 
+def test_accuracy(model, data):
+    """The share of `data.test` that a model classifies rightly, in [0, 1]."""
+    # Compiling a second model of the same layers leaves the one that is handed out uncompiled.
+    evaluated = keras.Model(model.inputs, model.outputs)
+    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=False)
+    return float(evaluated.evaluate(data.test, verbose=0, return_dict=True)["accuracy"])
+
+
 def evaluate(name, model, data, seed):
     """One row of results: what a model reaches on the test split, and what it costs.
 
     Returns:
         Dict with name, accuracy (in [0, 1]), params, macs, bytes (of the weights), seed.
     """
-    # Compiling a second model of the same layers leaves the one that is handed out uncompiled.
-    evaluated = keras.Model(model.inputs, model.outputs)
-    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=False)
-    accuracy = evaluated.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
     sizes = profile(model)
     return {
         "name": name,
-        "accuracy": float(accuracy),
+        "accuracy": test_accuracy(model, data),
         "params": sizes.params,
         "macs": sizes.macs,
         "bytes": sizes.bytes,
@@ -123,12 +131,20 @@ def evaluate(name, model, data, seed):
     }
 
 
-def _compile(trainer, settings, learning_rate, epochs, data):
+def _fit(trainer, data, settings, learning_rate, epochs, callbacks):
     trainer.compile(
         optimizer=settings.make_optimizer(learning_rate, epochs * data.steps_per_epoch),
         loss=_loss(),
         metrics=["accuracy"],
         jit_compile=settings.use_jit(),
+    )
+    return trainer.fit(
+        data.train,
+        epochs=epochs,
+        validation_data=data.test,
+        callbacks=callbacks,
+        shuffle=False,  # the data set shuffles itself
+        verbose=0,
     )
 
 

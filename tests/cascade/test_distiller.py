@@ -30,9 +30,28 @@ def test_teacher_is_frozen_and_student_learns():
     assert logs["val_teacher_accuracy"][-1] == pytest.approx(alone, abs=1e-6)
 
 
-def test_loss_equals_numpy():
-    teacher, student = networks.small_convnet(), networks.small_convnet(normalised=False)
-    distiller = kc.Distiller(student, teacher, temperature=3.0, alpha=0.25)
+def _other_architecture():
+    inputs = keras.Input((8, 8, 2))
+    x = keras.layers.DepthwiseConv2D(3, activation="relu")(inputs)
+    x = keras.layers.Flatten()(x)
+    return networks.unsettled(keras.Model(inputs, keras.layers.Dense(4)(x), name="other"))
+
+
+def _keras_own():
+    return keras.distillation.LogitsDistillation(3.0, keras.losses.KLDivergence())
+
+
+@pytest.mark.parametrize("distillation", [lambda: None, _keras_own], ids=["ours", "keras"])
+@pytest.mark.parametrize(
+    "student",
+    [lambda: networks.small_convnet(normalised=False), _other_architecture],
+    ids=["same_family", "other"],
+)
+def test_loss_equals_numpy(student, distillation):
+    teacher, student = networks.small_convnet(), student()
+    distiller = kc.Distiller(
+        student, teacher, temperature=3.0, alpha=0.25, distillation=distillation()
+    )
     distiller.compile(keras.optimizers.SGD(0.0), LOSS, jit_compile=False)
     x, y = networks.examples_for(teacher, 8)
 
@@ -45,6 +64,12 @@ def test_loss_equals_numpy():
     expected = 0.75 * labels + 0.25 * 9.0 * (np.exp(p) * (p - q)).sum(-1).mean()
     logs = distiller.fit(x, y, batch_size=8, verbose=0).history
     assert logs["loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_keras_default_distillation_of_logits_is_refused():
+    teacher = networks.small_convnet()
+    with pytest.raises(ValueError, match=r"Pass loss=keras.losses.KLDivergence\(\)"):
+        kc.Distiller(teacher, teacher, distillation=keras.distillation.LogitsDistillation())
 
 
 def test_outputs_must_agree():
