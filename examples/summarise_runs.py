@@ -7,9 +7,9 @@
 import quiet_start  # isort: skip  # noqa: F401
 
 import pathlib
-import sys
 
-from absl import app, flags
+import user_errors
+from absl import flags
 
 from keras_cascade import report
 
@@ -23,14 +23,6 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    try:
-        _summarise()
-    except (ValueError, OSError) as error:
-        print(f"summarise_runs: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _summarise():
     runs = report.read_runs(FLAGS.runs)
     summary = report.summarise(runs)
     output = pathlib.Path(FLAGS.output)
@@ -63,4 +55,4 @@ def _summarise():
 
 
 if __name__ == "__main__":
-    app.run(main)
+    user_errors.run(main)

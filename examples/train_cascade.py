@@ -17,7 +17,8 @@ import sys
 import time
 
 import keras
-from absl import app, flags, logging
+import user_errors
+from absl import flags
 
 import keras_cascade as kc
 from keras_cascade import data, models, recipe, report
@@ -93,9 +94,7 @@ flags.DEFINE_string("output_dir", "runs/cascade", "Where results and models are 
 FLAGS = flags.FLAGS
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise ValueError(f"Unexpected argument '{argv[1]}'. Options begin with --; see --help.")
+def main(_):
     settings = _settings()
     output_dir = report.writable_folder(FLAGS.output_dir)
     started = time.monotonic()
@@ -249,19 +248,7 @@ def _write(output_dir, rows, student, images, history, seconds):
 
 def run():
     """Runs `main`; what a person can put right is one line and exit code 2."""
-
-    def guarded(argv):
-        if FLAGS.verbosity < 1:
-            logging.set_verbosity(logging.ERROR)
-        try:
-            main(argv)
-        except (ValueError, TypeError, ImportError, OSError, kc.NonFiniteLossError) as error:
-            if FLAGS.verbosity >= 1:
-                raise
-            print(f"train_cascade: {' '.join(str(error).split())}", file=sys.stderr)
-            sys.exit(2)
-
-    app.run(guarded)
+    user_errors.run(main)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""Runs a script so that what its user can put right is one line and exit code 2."""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+from keras_cascade import NonFiniteLossError
+
+INTERRUPTED = 130
+
+
+def run(main, on_interrupt="Interrupted."):
+    """Runs `main(argv)` as `absl.app` does, without tracebacks for user errors.
+
+    Args:
+        main: function of the command line that is left after the flags.
+        on_interrupt: what to say on Ctrl-C.
+    """
+
+    def guarded(argv):
+        verbose = flags.FLAGS.verbosity >= 1
+        if not verbose:
+            logging.set_verbosity(logging.ERROR)
+        try:
+            if len(argv) > 1:
+                raise ValueError(
+                    f"Unexpected argument '{argv[1]}'. Options begin with --; see --help."
+                )
+            main(argv)
+        except KeyboardInterrupt:
+            print(f"\n{on_interrupt}", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+        except (ValueError, TypeError, ImportError, OSError, NonFiniteLossError) as error:
+            if verbose:
+                raise
+            script = pathlib.Path(sys.argv[0]).stem
+            print(f"{script}: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
+
+    app.run(guarded)
