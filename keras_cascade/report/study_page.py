@@ -38,8 +38,8 @@ code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { background: var(--band); padding: .6rem; white-space: pre-wrap; }
 .table { overflow-x: auto; border: 1px solid var(--line); margin: 1rem 0; }
 .table:focus-visible { outline: 2px solid; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap;
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .4rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 thead th { white-space: normal; vertical-align: bottom; background: var(--band); }
 th[scope=row], th.words, td.words { text-align: left; }
