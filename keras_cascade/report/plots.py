@@ -1,5 +1,7 @@
 """Plots of results."""
 
+from keras_cascade.report.files import whole_file
+
 _STYLE = {
     "teacher": ("tab:blue", "o"),
     "student": ("tab:red", "*"),
@@ -15,6 +17,25 @@ _LABELS = {
 }
 
 
+def new_figure(width, height):
+    """An empty matplotlib figure that lays itself out.
+
+    Args:
+        width, height: in inches.
+
+    Returns:
+        A `matplotlib.figure.Figure`, which needs no display.
+
+    Raises:
+        ImportError: matplotlib is not installed (the extra `report`).
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'keras_cascade[report]'") from error
+    return Figure(figsize=(width, height), dpi=130, layout="constrained")
+
+
 def plot_accuracy_against_macs(rows, path, title):
     """Draws test accuracy over MACs, one point a row, and writes a PNG.
 
@@ -27,12 +48,7 @@ def plot_accuracy_against_macs(rows, path, title):
     Raises:
         ImportError: matplotlib is not installed (the extra `report`).
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'keras_cascade[report]'") from error
-
-    figure = Figure(figsize=(7.0, 4.5), dpi=130, layout="constrained")
+    figure = new_figure(7.0, 4.5)
     axes = figure.add_subplot()
     levels = sorted(
         (row for row in rows if row["name"] not in ("l1_finetuned", "original")),
@@ -69,4 +85,5 @@ def plot_accuracy_against_macs(rows, path, title):
     axes.set_title(title)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    figure.savefig(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,4 +1,4 @@
-"""Results as JSON files that are whole or not there."""
+"""Results as JSON files, and what they depend on."""
 
 import importlib.metadata
 import json
@@ -9,22 +9,21 @@ import tempfile
 
 import keras
 
+from keras_cascade.report.files import whole_file
 from keras_cascade.version import __version__
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "tensorflow-datasets", "ai-edge-litert")
 
 
 def write_json(path, content):
-    """Writes JSON to a temporary name in the same folder and renames it.
+    """Writes JSON as a whole: see `whole_file`.
 
     Args:
         path: where to write.
         content: what `json` can hold.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def writable_folder(path):

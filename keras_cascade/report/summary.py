@@ -4,6 +4,8 @@ import json
 import pathlib
 import statistics
 
+from keras_cascade.report.files import whole_file
+
 
 def read_runs(folders):
     """Reads `results.json` of each run's folder.
@@ -23,16 +25,41 @@ def read_runs(folders):
         if not path.is_file():
             raise ValueError(f"No results in '{folder}': {path.name} is missing. Run it first.")
         runs.append(json.loads(path.read_text()))
-    ignored = {"seed", "output_dir", "data_dir"}
-    configurations = [
-        {key: value for key, value in run["configuration"].items() if key not in ignored}
-        for run in runs
-    ]
-    for configuration in configurations[1:]:
-        if configuration != configurations[0]:
-            different = [k for k, v in configuration.items() if configurations[0].get(k) != v]
-            raise ValueError(f"The runs are not alike: they differ in {', '.join(different)}.")
+    check_alike([run["configuration"] for run in runs])
     return runs
+
+
+def check_alike(configurations):
+    """Refuses to take runs together that differ in more than what a seed changes.
+
+    Args:
+        configurations: list of dicts, one a run.
+
+    Raises:
+        ValueError: they differ; the message names in what.
+    """
+    ignored = {"seed", "output_dir", "data_dir"}
+    alike = [{k: v for k, v in each.items() if k not in ignored} for each in configurations]
+    for one in alike[1:]:
+        different = sorted(k for k in one.keys() | alike[0].keys() if one.get(k) != alike[0].get(k))
+        if different:
+            raise ValueError(f"The runs are not alike: they differ in {', '.join(different)}.")
+
+
+def mean_and_std(values):
+    """Mean and standard deviation of what several seeds gave.
+
+    Args:
+        values: list of numbers; None stands for what was not measured.
+
+    Returns:
+        Tuple of the mean and the sample standard deviation. The second is None for one value, and
+        both are where a value is missing: a mean over some of the seeds is not what the rest of
+        its row is.
+    """
+    if not values or None in values:
+        return None, None
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def summarise(runs):
@@ -53,12 +80,12 @@ def summarise(runs):
             by_name.setdefault(row["name"], []).append({**row, "below_original": lost})
     summary = []
     for name, rows in by_name.items():
-        accuracies = [100 * row["accuracy"] for row in rows]
+        accuracy, accuracy_std = mean_and_std([100 * row["accuracy"] for row in rows])
         summary.append(
             {
                 "name": name,
-                "accuracy": statistics.mean(accuracies),
-                "accuracy_std": statistics.stdev(accuracies) if len(rows) > 1 else None,
+                "accuracy": accuracy,
+                "accuracy_std": accuracy_std,
                 **{
                     key: statistics.mean(row[key] for row in rows)
                     for key in ("below_original", "params", "macs", "bytes")
@@ -71,17 +98,37 @@ def summarise(runs):
 
 def markdown_table(summary):
     """The summary as a Markdown table; returns a string."""
-    lines = [
-        "| model | test accuracy, % | points below the original | params | MACs | bytes |",
-        "|---|---|---|---|---|---|",
-    ]
+    header = [
+        "model", "test accuracy, %", "points below the original", "params", "MACs", "bytes",
+    ]  # fmt: skip
+    rows = []
     for row in summary:
-        spread = "" if row["accuracy_std"] is None else f" ± {row['accuracy_std']:.2f}"
-        lines.append(
-            f"| {row['name']} | {row['accuracy']:.2f}{spread} | {row['below_original']:.2f} | "
-            f"{row['params']:,.0f} | {row['macs']:,.0f} | {row['bytes']:,.0f} |"
-        )
-    return "\n".join(lines)
+        sizes = [f"{row[key]:,.0f}" for key in ("params", "macs", "bytes")]
+        accuracy = with_spread(row["accuracy"], row["accuracy_std"], ".2f")
+        rows.append([row["name"], accuracy, f"{row['below_original']:.2f}", *sizes])
+    return markdown_lines(header, rows)
+
+
+def with_spread(mean, std, form):
+    """A mean and its standard deviation as text, "64.12 ± 0.30".
+
+    Args:
+        mean: number, or None: then the text is "-".
+        std: number, or None: then the mean stands alone.
+        form: format of both, as ".2f"; a sign it asks for goes to the mean only.
+
+    Returns:
+        String.
+    """
+    if mean is None:
+        return "-"
+    return f"{mean:{form}}" + ("" if std is None else f" ± {std:{form.lstrip('+')}}")
+
+
+def markdown_lines(header, rows):
+    """A Markdown table of lists of strings; returns a string."""
+    head, *body = ("| " + " | ".join(cells) + " |" for cells in [header, *rows])
+    return "\n".join([head, "|" + "---|" * len(header), *body])
 
 
 def replace_section(path, name, text):
@@ -102,6 +149,5 @@ def replace_section(path, name, text):
         raise ValueError(f"{path} has no lines '{begin}' and '{end}' to write between.")
     head, rest = content.split(begin, 1)
     tail = rest.split(end, 1)[1]
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(f"{head}{begin}\n{text}\n{end}{tail}")

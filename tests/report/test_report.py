@@ -20,6 +20,17 @@ def test_json_is_replaced_as_a_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_a_file_that_fails_halfway_is_as_it_was(tmp_path):
+    path = tmp_path / "page.html"
+    for content in ("old", "new"):
+        with report.whole_file(path) as temporary:
+            temporary.write_text(content)
+    with pytest.raises(ZeroDivisionError), report.whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
 def test_writable_folder(tmp_path):
     assert report.writable_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")

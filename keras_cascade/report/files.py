@@ -1,0 +1,32 @@
+"""Files that are whole or not there."""
+
+import contextlib
+import pathlib
+
+
+@contextlib.contextmanager
+def whole_file(path):
+    """Has a file written under a temporary name in the same folder and renames it at the end.
+
+    After an error nothing of it is left, and what was there before still is.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        The temporary `pathlib.Path`, to be written within the block.
+
+    Example:
+
+    ```python
+    with whole_file("results.csv") as temporary:
+        temporary.write_text("seed,accuracy\\n")
+    ```
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
