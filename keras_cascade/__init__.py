@@ -24,6 +24,7 @@ from keras_cascade.cascade import (
 from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
 from keras_cascade.profile import ModelProfile, netscore, performance_efficiency, profile
 from keras_cascade.saliency import prune, prune_masks
+from keras_cascade.sparsity import prune_weights, to_tf_keras
 from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
 from keras_cascade.version import __version__
 
@@ -50,5 +51,7 @@ __all__ = [
     "profile",
     "prune",
     "prune_masks",
+    "prune_weights",
     "register_rule",
+    "to_tf_keras",
 ]
