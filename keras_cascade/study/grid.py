@@ -1,0 +1,126 @@
+"""The grid of a study: which networks, data sets, methods, amounts and seeds, as a list of cells.
+
+Cells come in the order in which they are run: all that share a teacher follow one another.
+"""
+
+import dataclasses
+import itertools
+import math
+
+from keras_cascade.study.methods import METHODS, TEACHERS
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One training of one method.
+
+    Attributes:
+        model: network, as `Grid.models` names it.
+        dataset: data set.
+        method: a name in `METHODS`.
+        amount: fraction of the params to remove or to set to zero; 0.0 for the dense methods.
+        seed: of weights, data order and augmentation.
+    """
+
+    model: str
+    dataset: str
+    method: str
+    amount: float
+    seed: int
+
+    @property
+    def teacher(self):
+        """What names this cell's teacher: (model, dataset, seed)."""
+        return self.model, self.dataset, self.seed
+
+    def __str__(self):
+        amount = f" {self.amount:g}" if self.amount else ""
+        return f"{self.dataset} {self.model} {self.method}{amount} seed {self.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """What a study compares.
+
+    Attributes:
+        models: names as `models.build_model` takes them, each with `@width` behind it where the
+            width is not 1: "resnet20@0.5".
+        datasets: names as `data.load` takes them.
+        methods: names in `METHODS`.
+        amounts: fractions of the params, in (0, 1).
+        seeds: integers of at least 0.
+
+    Raises:
+        ValueError: something listed twice or not at all, an unknown method, an amount or a width
+            out of range.
+
+    Example:
+        >>> grid = Grid(("resnet20@0.5",), ("digits",), ("teacher", "weight_pruning"), (0.5,), (0, 1))
+        >>> len(grid.cells())
+        4
+    """
+
+    models: tuple
+    datasets: tuple
+    methods: tuple
+    amounts: tuple
+    seeds: tuple
+
+    def __post_init__(self):
+        for name in ("models", "datasets", "methods", "amounts", "seeds"):
+            values = getattr(self, name)
+            if not values:
+                raise ValueError(f"{name} is empty; a study needs at least one.")
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} lists something twice: {', '.join(map(str, values))}.")
+        unknown = [method for method in self.methods if method not in METHODS]
+        if unknown:
+            raise ValueError(
+                f"Unknown method {', '.join(map(repr, unknown))}. Known methods: "
+                f"{', '.join(METHODS)}."
+            )
+        for amount in self.amounts:
+            if not 0.0 < amount < 1.0:
+                raise ValueError(
+                    f"amounts must lie in (0, 1), as fractions of the params; got {amount}."
+                )
+        for seed in self.seeds:
+            if seed < 0:
+                raise ValueError(f"seeds must be at least 0; got {seed}.")
+        for model in self.models:
+            name_and_width(model)
+
+    def cells(self):
+        """All cells, in the order to run them in."""
+        cells = []
+        for dataset, model, seed in itertools.product(self.datasets, self.models, self.seeds):
+            for method in self.methods:
+                amounts = (0.0,) if method in TEACHERS else self.amounts
+                cells += [Cell(model, dataset, method, amount, seed) for amount in amounts]
+        return cells
+
+
+def name_and_width(model):
+    """Takes "resnet20@0.5" apart.
+
+    Args:
+        model: as in `Grid.models`.
+
+    Returns:
+        Pair of the network's name and its width.
+
+    Raises:
+        ValueError: what stands behind the @ is no number above 0.
+
+    Example:
+        >>> name_and_width("resnet20@0.5"), name_and_width("vgg16")
+        (('resnet20', 0.5), ('vgg16', 1.0))
+    """
+    name, _, width = model.partition("@")
+    try:
+        value = float(width or 1.0)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"Width '{width}' of '{model}' must be a number above 0: resnet20@0.5.")
+    return name, value

@@ -1,0 +1,43 @@
+"""The protocol of a study: how long and how everything is trained, the same for every cell."""
+
+import dataclasses
+
+from keras_cascade.recipe import Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How the cells of a study are trained.
+
+    Every method gets `settings.epochs + settings.recover_epochs` epochs after the teacher.
+
+    Attributes:
+        settings: `recipe.Settings`; its levels and seed are each cell's own, and `budget` is
+            "params", so that an amount means the same for weights and for channels.
+        batch_size: images a step.
+        max_train_examples: only so many training images; None is all.
+        image_size: side to resize images to, in pixels; None keeps them.
+        weight_decay: L2 on the kernels.
+        criterion, scope: of one-shot channel pruning, see `keras_cascade.prune`.
+    """
+
+    settings: Settings = dataclasses.field(default_factory=lambda: Settings(budget="params"))
+    batch_size: int = 128
+    max_train_examples: int | None = None
+    image_size: int | None = None
+    weight_decay: float = 5e-4
+    criterion: str = "l1"
+    scope: str = "layer"
+
+    @property
+    def epochs(self):
+        """Epochs of every method, after the teacher."""
+        return self.settings.epochs + self.settings.recover_epochs
+
+    def as_dict(self):
+        """All of it as one flat dict, to be kept with every result."""
+        flat = dataclasses.asdict(self)
+        settings = flat.pop("settings")
+        for own in ("levels", "seed", "scope"):
+            settings.pop(own)
+        return {**settings, **flat, "cascade_scope": self.settings.scope}

@@ -1,0 +1,221 @@
+"""StudyRunner: trains the cells of a grid, one after the other, and loses nothing.
+
+A cell's result depends on its seed and on nothing that ran before it: data and random state begin
+anew, and the teacher is always read from its file. So a study that was killed and started again
+gives the rows of one that was not.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import gc
+import itertools
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+import keras
+
+from keras_cascade import recipe, report
+from keras_cascade.cascade import NonFiniteLossError
+from keras_cascade.deploy import write_litert
+from keras_cascade.profile import gzipped_bytes, measure_latency, profile
+from keras_cascade.study.grid import name_and_width
+from keras_cascade.study.methods import METHODS, TEACHERS, Task, check_reachable
+from keras_cascade.study.records import Records
+from keras_cascade.study.teachers import Teachers
+from keras_cascade.surgery import SurgeryError
+
+_LATENCY_RUNS = 200
+_as_it_is = contextlib.nullcontext
+
+
+class StudyRunner:
+    """Runs a study into a folder.
+
+    Writes `results.jsonl` there, a line a finished cell, and `teachers/`. Cells that have a
+    result there are not run again; those that failed are.
+
+    Args:
+        grid: `Grid`.
+        protocol: `Protocol`.
+        folder: output folder that exists.
+        data_dir: of TFDS; None is its own.
+        say: function that shows a line of progress.
+        quietly: function that makes a context manager, in which each cell is run; it may hold back
+            what the converters of other libraries write.
+
+    Attributes:
+        records: the study's `Records`.
+
+    Raises:
+        ValueError: results of other settings are in the folder.
+
+    Example:
+
+    ```python
+    runner = StudyRunner(grid, Protocol(), "runs/study")
+    runner.check()
+    rows = runner.run()
+    ```
+    """
+
+    def __init__(self, grid, protocol, folder, data_dir=None, say=print, quietly=_as_it_is):
+        self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
+        self.records = Records(self.folder / "results.jsonl", protocol.as_dict())
+        self._say, self._quietly = say, quietly
+        self._teachers = Teachers(self.folder / "teachers", protocol, data_dir, say)
+
+    def check(self):
+        """Finds what cannot be run before any training: names, data, amounts out of reach.
+
+        Raises:
+            ValueError: an unknown model or data set; an amount that a method cannot reach.
+            FileNotFoundError: a data set that is not there and cannot be downloaded.
+        """
+        seed = self.grid.seeds[0]
+        pruning = [method for method in self.grid.methods if method not in TEACHERS]
+        for dataset in self.grid.datasets:
+            images = self._teachers.images(dataset, seed)
+            for model in self.grid.models:
+                untrained = self._teachers.untrained(model, images, seed)
+                for method, amount in itertools.product(pruning, self.grid.amounts):
+                    try:
+                        check_reachable(self._task(untrained, model, amount, images, seed), method)
+                    except ValueError as error:
+                        raise ValueError(
+                            f"{dataset} {model} {method} {amount:g}: {error}"
+                        ) from error
+
+    def run(self):
+        """Runs the cells that have no result yet.
+
+        Returns:
+            List of all rows in the folder, those of earlier runs included.
+        """
+        for sentence in self.records.damaged:
+            self._say(sentence)
+        cells = self.grid.cells()
+        pending = [cell for cell in cells if not self.records.finished(cell)]
+        finished = len(cells) - len(pending)
+        if finished:
+            self._say(f"{finished} of {len(cells)} cells are finished already.")
+        for index, cell in enumerate(pending):
+            self._say(f"[{finished + index + 1}/{len(cells)}] {cell}")
+            with self._quietly():
+                row = self._run_cell(cell)
+            self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
+        return self.records.rows
+
+    def _run_cell(self, cell):
+        _forget_models()
+        started = time.monotonic()
+        try:
+            teacher = self._teachers.of(cell)
+            result = self._trained(cell, teacher)
+        except (ValueError, NonFiniteLossError, SurgeryError) as error:
+            result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        row = {
+            **dataclasses.asdict(cell),
+            **result,
+            "wall_seconds": round(time.monotonic() - started, 2),
+            "settings": self.protocol.as_dict(),
+            "versions": report.versions(),
+        }
+        self.records.append(row)
+        return row
+
+    def _trained(self, cell, teacher):
+        keras.utils.set_random_seed(cell.seed)
+        images = self._teachers.images(cell.dataset, cell.seed)
+        steps = collections.Counter()
+        task = self._task(
+            teacher.model, cell.model, cell.amount, images, cell.seed, lambda: steps.update(taken=1)
+        )
+        started = time.monotonic()
+        model = METHODS[cell.method](task)
+        seconds = time.monotonic() - started
+        expected = 0 if cell.method == "teacher" else task.steps
+        if steps["taken"] != expected:
+            raise AssertionError(
+                f"{cell} took {steps['taken']} training steps and not {expected}: the methods "
+                "would not be compared fairly."
+            )
+        return {
+            **self._measured(model, teacher, images),
+            "steps": steps["taken"],
+            "seconds": round(seconds, 2),
+        }
+
+    def _measured(self, model, teacher, images):
+        sizes = profile(model)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="tmp_") as folder:
+            litert = pathlib.Path(folder, "model.tflite")
+            write_litert(model, litert)
+            zipped = gzipped_bytes(litert)
+            # In turns with the teacher: their ratio holds on a machine that does other work too.
+            latency = measure_latency(
+                {"teacher": teacher.litert, "model": litert}, runs=_LATENCY_RUNS
+            )
+        return {
+            "accuracy": recipe.test_accuracy(model, images),
+            "teacher_accuracy": teacher.figures["accuracy"],
+            "params": sizes.params,
+            "nonzero_params": sizes.nonzero_params,
+            "teacher_params": teacher.figures["params"],
+            "macs": sizes.macs,
+            "teacher_macs": teacher.figures["macs"],
+            "bytes": sizes.bytes,
+            "gzipped_bytes": zipped,
+            "teacher_gzipped_bytes": teacher.figures["gzipped_bytes"],
+            "latency_ms": latency["model"],
+            "teacher_latency_ms": latency["teacher"],
+        }
+
+    def _task(self, teacher, model, amount, images, seed, count_step=lambda: None):
+        return Task(
+            teacher=teacher,
+            network=name_and_width(model)[0],
+            amount=amount,
+            # The test split is for the result alone.
+            images=dataclasses.replace(images, test=None),
+            protocol=self.protocol,
+            seed=seed,
+            count_step=count_step,
+        )
+
+    def _left(self, cells):
+        """How long the remaining cells will take, judged by those that are finished, in words."""
+        if not cells:
+            return "that was the last"
+        seconds = collections.defaultdict(list)
+        for row in self.records.rows:
+            for kind in ((row["model"], row["method"]), None):
+                seconds[kind].append(row["wall_seconds"])
+        means = {kind: statistics.mean(values) for kind, values in seconds.items()}
+        expected = sum(means.get((cell.model, cell.method), means[None]) for cell in cells)
+        return f"{len(cells)} to go, about {_duration(expected)}"
+
+
+def _outcome(row):
+    if "error" in row:
+        return f"failed: {row['error']}"
+    return (
+        f"accuracy {row['accuracy']:.2%} (teacher {row['teacher_accuracy']:.2%}), "
+        f"{row['nonzero_params']:,} params not zero, {row['wall_seconds']:.0f} s"
+    )
+
+
+def _duration(seconds):
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _forget_models():
+    """Frees what the cell before left in the global state of Keras and of tf_keras."""
+    for library in ("keras", "tf_keras"):
+        if library in sys.modules:
+            sys.modules[library].backend.clear_session()
+    gc.collect()

@@ -1,0 +1,105 @@
+"""Teachers: each trained once, kept as files, and always read from there.
+
+That every method starts from the same teacher holds because all of them read one file; that a study
+can be killed at any time, because the figures beside it are written last.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+
+import keras
+
+from keras_cascade import data, models, recipe
+from keras_cascade.deploy import write_litert
+from keras_cascade.profile import gzipped_bytes, profile
+from keras_cascade.report import write_json
+from keras_cascade.study.grid import name_and_width
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A trained teacher.
+
+    Attributes:
+        model: the dense `keras.Model`.
+        litert: path of the same as a LiteRT file.
+        figures: dict with accuracy, params, macs, gzipped_bytes and seconds of training.
+    """
+
+    model: keras.Model
+    litert: pathlib.Path
+    figures: dict
+
+
+class Teachers:
+    """The teachers of one study.
+
+    Args:
+        folder: where their files are kept.
+        protocol: `Protocol`.
+        data_dir: of TFDS; None is its own.
+        say: function that shows a line of progress.
+    """
+
+    def __init__(self, folder, protocol, data_dir, say):
+        self._folder, self._protocol = pathlib.Path(folder), protocol
+        self._data_dir, self._say = data_dir, say
+
+    def of(self, cell):
+        """The `Teacher` of a cell; it is trained now if it is not there."""
+        path = self._folder / f"{'_'.join(map(str, cell.teacher)).replace('/', '-')}.keras"
+        litert, figures = path.with_suffix(".tflite"), path.with_suffix(".json")
+        if not figures.exists():
+            self._say("    training the teacher ...")
+            self._train(cell, path, litert, figures)
+        return Teacher(keras.models.load_model(path), litert, json.loads(figures.read_text()))
+
+    def images(self, dataset, seed):
+        """A data set as every model of the study sees it: `data.ImageData`."""
+        return data.load(
+            dataset,
+            batch_size=self._protocol.batch_size,
+            data_dir=self._data_dir,
+            max_train_examples=self._protocol.max_train_examples,
+            image_size=self._protocol.image_size,
+            seed=seed,
+        )
+
+    def untrained(self, model, images, seed):
+        """The network of a teacher, with its initial weights."""
+        name, width = name_and_width(model)
+        return models.build_model(
+            name,
+            images.input_shape,
+            images.classes,
+            width=width,
+            weight_decay=self._protocol.weight_decay,
+            seed=seed,
+        )
+
+    def _train(self, cell, path, litert, figures):
+        keras.utils.set_random_seed(cell.seed)
+        images = self.images(cell.dataset, cell.seed)
+        model = self.untrained(cell.model, images, cell.seed)
+        started = time.monotonic()
+        settings = dataclasses.replace(self._protocol.settings, seed=cell.seed)
+        recipe.train_teacher(model, dataclasses.replace(images, test=None), settings)
+        seconds = time.monotonic() - started
+        self._folder.mkdir(exist_ok=True)
+        temporary = path.with_name(f"tmp_{path.name}")
+        model.save(temporary)
+        temporary.replace(path)
+        write_litert(model, litert)
+        sizes = profile(model)
+        write_json(
+            figures,
+            {
+                "accuracy": recipe.test_accuracy(model, images),
+                "params": sizes.params,
+                "macs": sizes.macs,
+                "gzipped_bytes": gzipped_bytes(litert),
+                "seconds": round(seconds, 2),
+            },
+        )

@@ -1,0 +1,146 @@
+"""StudyRunner: equal steps, equal teachers, and a killed study that ends like one never killed."""
+
+import types
+
+import networks
+import pytest
+import tensorflow as tf
+
+from keras_cascade import recipe
+from keras_cascade.data import ImageData
+from keras_cascade.study import METHODS, Grid, Protocol, StudyRunner, methods, teachers
+
+TIMINGS = ("seconds", "wall_seconds", "latency_ms", "teacher_latency_ms")
+STEPS, EPOCHS = 4, 2
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    """A tiny network under the name "tiny", and 32 random images under the name "noise"."""
+
+    def load(name, *, batch_size, **_):
+        x, y = networks.examples_for(networks.small_convnet(), 32)
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
+        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS)
+
+    def narrower(network, *_, **__):
+        return networks.small_convnet(normalised=False)
+
+    monkeypatch.setattr(teachers.data, "load", load)
+    monkeypatch.setattr(
+        teachers.models, "build_model", lambda *_, **__: networks.small_convnet(regularizer="l2")
+    )
+    monkeypatch.setattr(methods, "widest_model", narrower)
+
+
+def _runner(folder, names, amounts=(0.4,), say=lambda line: None, **settings):
+    settings = {
+        "epochs": 1,
+        "recover_epochs": 1,
+        "teacher_epochs": 1,
+        "min_channels": 1,
+        **settings,
+    }
+    protocol = Protocol(recipe.Settings(budget="params", **settings), batch_size=8)
+    grid = Grid(("tiny",), ("noise",), tuple(names), amounts, (0,))
+    return StudyRunner(grid, protocol, folder, say=say)
+
+
+def _results(rows):
+    return [{key: value for key, value in row.items() if key not in TIMINGS} for row in rows]
+
+
+def test_every_method_takes_the_same_steps_from_the_same_teacher(tmp_path):
+    runner = _runner(tmp_path, METHODS)
+    runner.check()
+    rows = {row["method"]: row for row in runner.run()}
+    assert not [row for row in rows.values() if "error" in row]
+    assert list(rows) == list(METHODS)
+    assert rows.pop("teacher")["steps"] == 0
+    assert {row["steps"] for row in rows.values()} == {EPOCHS * STEPS}
+    assert len({row["teacher_accuracy"] for row in rows.values()}) == 1
+    assert len(list((tmp_path / "teachers").glob("*.keras"))) == 1
+    whole = rows["dense"]["teacher_params"]
+    for name in ("weight_pruning", "weight_pruning_distilled"):
+        assert rows[name]["nonzero_params"] == pytest.approx(0.6 * whole, rel=0.01)
+        assert rows[name]["params"] == whole
+    for name in ("channel_pruning", "channel_pruning_distilled", "cascade_0", "cascade_3"):
+        assert 0.4 * whole < rows[name]["params"] <= 0.62 * whole
+        assert rows[name]["macs"] < rows[name]["teacher_macs"]
+
+
+def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
+    def lazy(task):
+        recipe.fine_tune(task.teacher, task.images, task.settings, 1, task.counting())
+        return task.teacher
+
+    monkeypatch.setitem(METHODS, "dense", lazy)
+    with pytest.raises(AssertionError, match=f"took {STEPS} training steps and not 8"):
+        _runner(tmp_path, ["dense"]).run()
+
+
+def test_a_killed_study_continues_to_the_same_rows(tmp_path):
+    names = ["teacher", "weight_pruning", "channel_pruning", "cascade_0"]
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole = _runner(folders[0], names).run()
+
+    def kill(line):
+        if line.startswith("[3/4]"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _runner(folders[1], names, say=kill).run()
+    with (folders[1] / "results.jsonl").open("a") as file:
+        file.write('{"model": "tiny", "dat')  # torn
+    lines = []
+    continued = _runner(folders[1], names, say=lines.append).run()
+    assert any("line 3 is damaged" in line for line in lines)
+    assert any("2 of 4 cells are finished already" in line for line in lines)
+    assert sum(line.startswith("[") for line in lines) == 2
+    assert _results(continued) == _results(whole)
+
+
+def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch):
+    def failing(task):
+        raise ValueError("no such luck")
+
+    original = METHODS["dense"]
+    monkeypatch.setitem(METHODS, "dense", failing)
+    lines = []
+    failed, good = _runner(tmp_path, ["dense", "teacher"], say=lines.append).run()
+    assert failed["error"] == "ValueError: no such luck" and "accuracy" in good
+    assert any("failed: ValueError: no such luck" in line for line in lines)
+    monkeypatch.setitem(METHODS, "dense", original)
+    rows = _runner(tmp_path, ["dense", "teacher"]).run()
+    assert not [row for row in rows if "error" in row]
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "message"),
+    [
+        ("weight_pruning", 0.99, "cannot be set to zero: TF-MOT prunes"),
+        ("cascade_1", 0.99, "cannot be removed"),
+        ("channel_pruning", 0.99, "cannot be removed"),
+    ],
+)
+def test_an_amount_out_of_reach_is_found_before_training(tmp_path, name, amount, message):
+    with pytest.raises(ValueError, match=f"noise tiny {name} 0.99: .*{message}"):
+        _runner(tmp_path, [name], amounts=(amount,), min_channels=2).check()
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_time_left_is_told(tmp_path):
+    lines = []
+    _runner(tmp_path, ["teacher", "dense"], say=lines.append).run()
+    assert any("1 to go, about 1 min" in line for line in lines)
+    assert "that was the last" in lines[-1]
+
+
+def test_task_counts_with_any_keras():
+    counted = []
+    task = methods.Task(None, "tiny", 0.5, None, Protocol(), 0, lambda: counted.append(1))
+    (callback,) = task.counting(types.SimpleNamespace(LambdaCallback=lambda **hooks: hooks))
+    callback["on_train_batch_end"](0, logs={})
+    assert counted == [1]
