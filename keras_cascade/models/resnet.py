@@ -24,7 +24,7 @@ def _basic_branch(
     x: KerasTensor, filters: int, strides: int, name: str, weight_decay: float
 ) -> KerasTensor:
     x = conv_bn(x, filters, f"{name}_conv1", strides=strides, weight_decay=weight_decay)
-    return conv_bn(x, filters, f"{name}_conv2", relu=False, weight_decay=weight_decay)
+    return conv_bn(x, filters, f"{name}_conv2", activation=None, weight_decay=weight_decay)
 
 
 def _bottleneck_branch(
@@ -33,7 +33,9 @@ def _bottleneck_branch(
     wide = filters * _BOTTLENECK_EXPANSION
     x = conv_bn(x, filters, f"{name}_conv1", kernel_size=1, weight_decay=weight_decay)
     x = conv_bn(x, filters, f"{name}_conv2", strides=strides, weight_decay=weight_decay)
-    return conv_bn(x, wide, f"{name}_conv3", kernel_size=1, relu=False, weight_decay=weight_decay)
+    return conv_bn(
+        x, wide, f"{name}_conv3", kernel_size=1, activation=None, weight_decay=weight_decay
+    )
 
 
 def _residual_block(
@@ -47,7 +49,7 @@ def _residual_block(
             f"{name}_shortcut",
             kernel_size=1,
             strides=strides,
-            relu=False,
+            activation=None,
             weight_decay=weight_decay,
         )
     x = layers.Add(name=f"{name}_add")([residual, x])
