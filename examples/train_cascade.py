@@ -31,7 +31,8 @@ _DEFAULT = recipe.Settings()
 flags.DEFINE_string(
     "model",
     "resnet20",
-    "Our vgg16, resnet20, resnet32, resnet56, resnet50, or a name in keras.applications.",
+    "Our vgg16, resnet20, resnet32, resnet56, resnet50, densenet40, mobilenet_v2 or "
+    "efficientnet_b0, or a name in keras.applications (MobileNetV2, say: made for large images).",
 )
 flags.DEFINE_float("width", 1.0, "Multiplies every layer's filters.")
 flags.DEFINE_string(

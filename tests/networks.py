@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_cascade.models import build_model, resnet
+from keras_cascade.models import build_model, densenet, resnet
 
 # "bottlenecks" and "densenet" have the blocks of the two deep ones, fewer of each.
 ARCHITECTURES = ["vgg16", "resnet20", "bottlenecks", "MobileNetV2", "densenet"]
@@ -27,32 +27,11 @@ def build(name, classes=5):
             resnet._bottleneck_branch, stages, (16, 16, 3), classes, 0.125, 0.0, name
         )
     elif name == "densenet":
-        model = _densenet((3, 4, 3), classes)
+        model = densenet._densenet((3, 4, 3), 8, (16, 16, 3), classes, 0.0, name)
     else:
         input_shape, width = _BY_NAME[name]
         model = build_model(name, input_shape, classes, width=width, seed=3)
     return unsettled(model)
-
-
-def _densenet(blocks, classes, growth=8):
-    """DenseNet-BC for 16x16x3 images, block by block as keras.applications builds DenseNet121."""
-
-    def normalised_conv(x, filters, size):
-        x = layers.ReLU()(layers.BatchNormalization()(x))
-        return layers.Conv2D(filters, size, padding="same", use_bias=False)(x)
-
-    inputs = keras.Input((16, 16, 3))
-    x = layers.Conv2D(2 * growth, 3, padding="same", use_bias=False)(inputs)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    for block, count in enumerate(blocks):
-        if block > 0:
-            x = layers.AveragePooling2D(2)(normalised_conv(x, x.shape[-1] // 2, 1))
-        for _ in range(count):
-            new = normalised_conv(normalised_conv(x, 4 * growth, 1), growth, 3)
-            x = layers.Concatenate()([x, new])
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(classes)(x), name="densenet")
 
 
 def unsettled(model, seed=5):

@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator
 import keras
 
 from keras_cascade.models.blocks import l2_decay
+from keras_cascade.models.densenet import densenet40
+from keras_cascade.models.efficientnet import efficientnet_b0
+from keras_cascade.models.mobilenet import mobilenet_v2
 from keras_cascade.models.resnet import resnet20, resnet32, resnet50, resnet56
 from keras_cascade.models.vgg import vgg16
 
@@ -24,6 +27,9 @@ _OURS: dict[str, Callable[..., keras.Model]] = {
     "resnet32": resnet32,
     "resnet56": resnet56,
     "resnet50": resnet50,
+    "densenet40": densenet40,
+    "mobilenet_v2": mobilenet_v2,
+    "efficientnet_b0": efficientnet_b0,
 }
 _APPLICATIONS = "keras.applications."
 
@@ -41,13 +47,24 @@ def _applications() -> dict[str, Callable[..., keras.Model]]:
     }
 
 
+def cifar_models() -> list[str]:
+    """Names of the networks of this package: for small images, and of any width.
+
+    Example:
+        >>> cifar_models()[:2]
+        ['vgg16', 'resnet20']
+    """
+    return list(_OURS)
+
+
 def available_models() -> list[str]:
     """Names that `build_model` knows.
 
     Returns:
         The networks of this package first, then those of `keras.applications`. VGG16 and ResNet50
         exist in both; Keras' ImageNet versions go by "keras.applications.VGG16" and
-        "keras.applications.ResNet50".
+        "keras.applications.ResNet50". The underscore tells our mobilenet_v2 and efficientnet_b0
+        from Keras' MobileNetV2 and EfficientNetB0.
 
     Example:
         >>> available_models()[0]
@@ -69,7 +86,9 @@ def build_model(
     Args:
         name: one of `available_models()`, in any case. Any constructor of `keras.applications`
             may carry the prefix "keras.applications."; "VGG16" and "ResNet50" need it, being the
-            CIFAR networks of this package otherwise.
+            CIFAR networks of this package otherwise. "mobilenet_v2" and "efficientnet_b0" are for
+            small images, "MobileNetV2" and "EfficientNetB0" Keras' own, which reduce an image 32
+            times.
         input_shape: (height, width, channels). The networks of this package take any size, those
             of `keras.applications` have a smallest one (32 to 75) and say so themselves.
         classes: number of classes.

@@ -11,13 +11,18 @@ import pytest
 from keras_cascade.models import (
     available_models,
     build_model,
+    cifar_models,
+    densenet,
+    densenet40,
+    efficientnet_b0,
+    mobilenet_v2,
     resnet20,
     resnet32,
     resnet50,
     resnet56,
     vgg16,
 )
-from keras_cascade.models.blocks import scaled_filters
+from keras_cascade.models.blocks import fitting_strides, scaled_filters
 
 
 @functools.cache
@@ -35,7 +40,7 @@ def kernel_layers(model):
 
 
 def macs(model):
-    """Multiply-accumulates of Conv2D (no groups) and Dense: output positions times kernel size."""
+    """Of Conv2D (no groups), DepthwiseConv2D and Dense: output positions times kernel size."""
     return sum(
         math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape)
         for layer in kernel_layers(model)
@@ -44,6 +49,8 @@ def macs(model):
 
 # Published: VGG16-BN 14.99M / 313.7M (HRank); ResNet-20/32/56 0.27M/0.46M/0.85M (He et al. 2016,
 # table 6) and 41M/69M/126M; ResNet-50 with CIFAR stem 23.5M / 1.30G. Exact values: by hand below.
+# MobileNetV2 and EfficientNet-B0 have no published CIFAR version; their weights are compared with
+# those of keras.applications below.
 @pytest.mark.parametrize(
     ("constructor", "params", "million_macs"),
     [
@@ -52,6 +59,9 @@ def macs(model):
         (resnet32, 464_154 + 2_752, 69.12),
         (resnet56, 853_018 + 2_752, 125.75),
         (resnet50, 23_520_842, 1297.83),
+        (densenet40, 176_122, 72.37),
+        (mobilenet_v2, 2_236_682, 87.98),
+        (efficientnet_b0, 4_020_358, 116.17),
     ],
 )
 def test_size_is_the_published_one(constructor, params, million_macs):
@@ -83,7 +93,63 @@ def test_vgg16_matches_the_published_counts_with_the_biases_of_the_published_cod
     assert (macs(model) + outputs) / 1e6 == pytest.approx(313.74, abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet20", "resnet32", "resnet56", "resnet50"])
+def densenet_bc_params(depth, growth, classes=10, images=3):
+    """Trainable parameters of DenseNet-BC for CIFAR, counted from the paper's section 3."""
+    params, channels = 9 * images * 2 * growth, 2 * growth
+    for block in range(3):
+        if block > 0:
+            params += 2 * channels + channels * (channels // 2)
+            channels //= 2
+        for _ in range((depth - 4) // 6):
+            params += 2 * channels + channels * 4 * growth
+            params += 2 * 4 * growth + 9 * 4 * growth * growth
+            channels += growth
+    return params + 2 * channels + (channels + 1) * classes
+
+
+def test_densenet_bc_has_the_parameters_of_the_paper():
+    assert trainable_params(built(densenet40)) == densenet_bc_params(40, 12)
+    assert trainable_params(densenet40(width=0.5)) == densenet_bc_params(40, 6)
+    hundred = densenet._densenet((16, 16, 16), 12, (32, 32, 3), 10, 0.0, "densenet100")
+    assert trainable_params(hundred) == densenet_bc_params(100, 12) == 769_162  # 0.8M in table 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (mobilenet_v2, keras.applications.MobileNetV2),
+        (efficientnet_b0, keras.applications.EfficientNetB0),
+    ],
+)
+def test_weights_are_those_of_the_application(ours, theirs):
+    def shapes(model):
+        return [weight.shape for weight in model.trainable_weights]
+
+    assert shapes(built(ours)) == shapes(theirs(weights=None, classes=10))
+
+
+@pytest.mark.parametrize("constructor", [densenet40, mobilenet_v2, efficientnet_b0])
+def test_strides_leave_two_by_two_pixels(constructor):
+    def last_map(side):
+        model = constructor((side, side, 3), width=0.1)
+        return model.get_layer("global_pool").input.shape[1:3]
+
+    at_32 = 8 if constructor is densenet40 else 4
+    assert [last_map(side) for side in (32, 8, 4)] == [(at_32, at_32), (2, 2), (2, 2)]
+    assert last_map(16) == (at_32 // 2, at_32 // 2)
+    assert last_map(1) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((4, 4), 2), ((3, 8), 1), ((9, 3), 1), ((5, 4), 2), ((1, 1), 1)]
+)
+def test_fitting_strides(shape, expected):
+    x = keras.Input((*shape, 3))
+    assert fitting_strides(x, 2) == expected
+    assert fitting_strides(x, 1) == 1
+
+
+@pytest.mark.parametrize("name", cifar_models())
 @pytest.mark.parametrize("input_shape", [(8, 8, 1), (12, 20, 3)])
 def test_small_and_oblong_inputs_give_unbounded_logits(name, input_shape):
     model = build_model(name, input_shape, classes=7, width=0.125, seed=0)
@@ -118,9 +184,13 @@ def test_layer_names():
 
 
 def test_no_bias_before_batch_norm():
-    for model in map(built, (vgg16, resnet20, resnet50)):
+    for model in map(built, (vgg16, resnet20, resnet50, densenet40, mobilenet_v2)):
         biased = [layer.name for layer in kernel_layers(model) if layer.use_bias]
         assert biased == ["logits"]
+    biased = [layer.name for layer in kernel_layers(built(efficientnet_b0)) if layer.use_bias]
+    assert biased.pop() == "logits"
+    assert len(biased) == 2 * 16
+    assert all(name.endswith(("_se_reduce", "_se_expand")) for name in biased)
 
 
 def test_width_scales_every_filter_count():
@@ -128,6 +198,14 @@ def test_width_scales_every_filter_count():
     for wide, thin in zip(kernel_layers(full)[:-1], kernel_layers(half)[:-1], strict=True):
         assert thin.filters * 2 == wide.filters
     assert {layer.filters for layer in kernel_layers(resnet20(width=0.01))[:-1]} == {4}
+
+
+def test_inverted_residuals_scale_to_filters_below_eight_and_in_the_last_convolution_too():
+    for constructor in (mobilenet_v2, efficientnet_b0):
+        thin = constructor(width=0.25)
+        filters = [thin.get_layer(f"stage{stage}_block1_project").filters for stage in (1, 2, 3)]
+        assert filters == ([4, 6, 8] if constructor is mobilenet_v2 else [4, 6, 10])
+        assert thin.get_layer("last_conv").filters == 320
 
 
 @pytest.mark.parametrize(
@@ -148,7 +226,7 @@ def test_negative_weight_decay_is_refused():
         resnet20(weight_decay=-1e-4)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet20", "resnet50", "MobileNetV2", "ConvNeXtTiny"])
+@pytest.mark.parametrize("name", [*cifar_models(), "MobileNetV2", "ConvNeXtTiny"])
 def test_weight_decay_is_half_the_sum_of_squares(name):
     def leaves(model):
         for layer in model.layers:
@@ -186,6 +264,8 @@ def test_seed_fixes_the_weights_and_no_global_state(name):
 def test_available_models_lists_ours_and_keras():
     names = available_models()
     assert names[:5] == ["vgg16", "resnet20", "resnet32", "resnet56", "resnet50"]
+    assert names[5:8] == ["densenet40", "mobilenet_v2", "efficientnet_b0"]
+    assert names[:8] == cifar_models()
     assert {"MobileNetV3Small", "DenseNet121", "keras.applications.ResNet50"} <= set(names)
     assert len(names) == len({name.lower() for name in names})
 
@@ -197,6 +277,10 @@ def test_names_are_found_in_any_case_and_ours_come_first():
     theirs = build_model("keras.applications.resnet50", (32, 32, 3), 10)
     assert "conv1_pad" in {layer.name for layer in theirs.layers}
     assert build_model("mobilenetv3small", (32, 32, 3), 10).output_shape == (None, 10)
+    ours = build_model("MobileNet_V2", (32, 32, 3), 10, width=0.25)
+    assert ours.get_layer("global_pool").input.shape[1:3] == (4, 4)
+    theirs = build_model("mobilenetv2", (32, 32, 3), 10, width=0.25)
+    assert theirs.get_layer("out_relu").output.shape[1:3] == (1, 1)
 
 
 def test_unknown_name_suggests_and_lists():
