@@ -21,9 +21,14 @@ COMPARISONS = (
         "weight_pruning_distilled",
         "channel_pruning_distilled",
     ),
-    ("gain of 1 assistant over none", "cascade_1", "channel_pruning_distilled"),
-    ("gain of 2 assistants over none", "cascade_2", "channel_pruning_distilled"),
-    ("gain of 3 assistants over none", "cascade_3", "channel_pruning_distilled"),
+    (
+        "cascade without assistants less one-shot, distilled",
+        "cascade_0",
+        "channel_pruning_distilled",
+    ),
+    ("gain of 1 assistant over none", "cascade_1", "cascade_0"),
+    ("gain of 2 assistants over none", "cascade_2", "cascade_0"),
+    ("gain of 3 assistants over none", "cascade_3", "cascade_0"),
 )
 
 

@@ -240,9 +240,9 @@ def _findings(rows):
         )
         yield _element(
             "p",
-            "Channel pruning + distillation is the cascade without assistants. It also prunes step "
-            "by step, where the one-shot method prunes at once: what it gains over that is not "
-            "due to distillation alone.",
+            "A cascade without assistants differs from one-shot pruning with distillation in more "
+            "than one thing: it prunes step by step, by gradient saliency, and its teacher goes on "
+            "learning.",
         )
 
 

@@ -21,6 +21,7 @@ _STYLE = {
     "weight_pruning_distilled": ("#D55E00", "^"),
     "channel_pruning": ("#56B4E9", "X"),
     "channel_pruning_distilled": ("#0072B2", "D"),
+    "cascade_0": ("#B9E4D6", "d"),
     "cascade_1": ("#7FD1B9", "o"),
     "cascade_2": ("#009E73", "s"),
     "cascade_3": ("#00513B", "p"),

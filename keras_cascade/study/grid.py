@@ -55,7 +55,7 @@ class Grid:
             out of range.
 
     Example:
-        >>> grid = Grid(("resnet20@0.5",), ("digits",), ("teacher", "weight_pruning"), (0.5,), (0, 1))
+        >>> grid = Grid(("vgg16@0.25",), ("digits",), ("dense", "weight_pruning"), (0.5,), (0, 1))
         >>> len(grid.cells())
         4
     """
