@@ -16,6 +16,10 @@ DEMO_FLAGS ?= --dataset=digits --model=resnet20 --width=0.5 --batch_size=64 --te
 CIFAR10_FLAGS ?= --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_examples=5000 \
     --teacher_epochs=40 --epochs=12 --recover_epochs=8 --learning_rate=0.1 --prune_learning_rate=0.02
 
+COMPARE_FLAGS ?= --models=resnet20@0.25 --datasets=digits --amounts=0.75 --seeds=0,1,2 --batch_size=64 \
+    --teacher_epochs=40 --epochs=12 --recover_epochs=4 --learning_rate=0.1 --prune_learning_rate=0.05 \
+    --min_channels=2 --output_dir=runs/compare
+
 ifeq ($(origin PYTHON),file)
 PYTHONS := "$(PYTHON)" python3.13 python3.12 python3.11
 else
@@ -31,7 +35,7 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-random test-zoo demo demo-seeds cifar10-subset bench lint format lock clean FORCE
+.PHONY: help install test test-random test-zoo demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
@@ -40,8 +44,10 @@ help:
 	@echo 'make test-random'
 	@echo '              cut many random models, from a new seed each time (minutes)'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
-	@echo 'make demo-seeds, make cifar10-subset, make bench'
-	@echo '              measure what README.md and docs/ show (minutes to an hour)'
+	@echo 'make compare  weight pruning, channel pruning and cascades compared on digits; the report'
+	@echo '              goes to runs/compare (ten minutes)'
+	@echo 'make demo-seeds, make cifar10-subset, make study, make bench'
+	@echo '              measure what README.md and docs/ show (minutes to hours)'
 	@echo 'make lint     check style and formatting'
 	@echo 'make format   fix formatting, and what else can be fixed by itself'
 	@echo 'make lock     write constraints.txt anew, with the newest versions that fit'
@@ -117,6 +123,9 @@ test-random: install
 
 demo: install
 	@$(BIN)/python examples/train_cascade.py $(DEMO_FLAGS)
+
+compare: install
+	@$(BIN)/python examples/compare_pruning.py $(COMPARE_FLAGS)
 
 # The tables and plots in README.md and docs/ come from these.
 SEEDS ?= 0 1 2

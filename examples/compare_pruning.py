@@ -81,6 +81,10 @@ flags.DEFINE_float(
 flags.DEFINE_float("weight_decay", _DEFAULT.weight_decay, "L2 on the kernels.")
 flags.DEFINE_string("output_dir", "runs/compare", "Where results and the report are written.")
 
+flags.DEFINE_string(
+    "insert_into", None, "A Markdown file whose section 'study' is to show findings and table."
+)
+
 FLAGS = flags.FLAGS
 
 
@@ -98,11 +102,14 @@ def main(_):
     runner.check()
     rows = runner.run()
     paths = report.write_study_report(rows, folder, title=_title(grid), command=_command())
-    print(f"\n{paths['table'].read_text()}")
+    print(f"\n{paths['table.md'].read_text()}")
+    if FLAGS.insert_into:
+        texts = (paths[name].read_text().strip() for name in ("findings.md", "table.md"))
+        report.replace_section(FLAGS.insert_into, "study", "\n\n".join(texts))
     failed = sum("error" in row for row in rows)
     if failed:
         print(f"{failed} cells failed; the report names them. Run again to try them once more.")
-    print(f"The report: {paths['page']}")
+    print(f"The report: {paths['report.html']}")
 
 
 def _protocol():
@@ -149,11 +156,11 @@ def _title(grid):
 
 
 def _command():
-    """The command that was run; the folder of the data differs from machine to machine."""
+    """The command that was run; without what says where data and documents are."""
     given = [
         flag.serialize()
         for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
-        if flag.present and flag.name != "data_dir"
+        if flag.present and flag.name not in ("data_dir", "insert_into")
     ]
     return shlex.join(["python", "examples/compare_pruning.py", *given])
 

@@ -7,7 +7,7 @@ seeds that is a hint of where to look, no test of significance; the pages that s
 import collections
 
 from keras_cascade.report.study_summary import finished, label, percent, summarise_cells
-from keras_cascade.report.summary import mean_and_std, with_spread
+from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spread
 
 _WEIGHT, _CHANNEL = "weight pruning, gain of distillation", "channel pruning, gain of distillation"
 
@@ -108,6 +108,14 @@ def differences_table(found):
         texts = (_difference(*each.get(name, (None, None, 0))) for name in names)
         rows.append([each["dataset"], each["model"], percent(each["amount"]), *texts])
     return ["data set", "model", "removed, %", *names], rows
+
+
+def markdown(rows):
+    """The findings as Markdown: sentences, best methods, differences; returns a string."""
+    tables = (leaders_table(leaders(rows)), differences_table(differences(rows)))
+    parts = ["\n".join(f"- {sentence}" for sentence in sentences(rows))]
+    parts += [markdown_lines(header, lines) for header, lines in tables if lines]
+    return "\n\n".join(part for part in parts if part)
 
 
 def sentences(rows):

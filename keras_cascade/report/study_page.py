@@ -108,8 +108,9 @@ def write_study_report(rows, folder, *, title, command):
         command: what ran the study; shown as it is.
 
     Returns:
-        Dict from name to `pathlib.Path`: "results.csv", "table.md", "report.html" and a PNG each
-        for the plots that there is something to show in. Each file is whole or as it was.
+        Dict from name to `pathlib.Path`: "results.csv", "table.md", "findings.md" (what stands
+        out), "report.html" and a PNG each for the plots that there is something to show in. Each
+        file is whole or as it was.
 
     Raises:
         ImportError: matplotlib is not installed (the extra `report`).
@@ -125,6 +126,7 @@ def write_study_report(rows, folder, *, title, command):
     folder = pathlib.Path(folder)
     plots = draw_study(rows)
     contents = {"table.md": (cells_table(summarise_cells(rows)) + "\n").encode()}
+    contents["findings.md"] = (study_findings.markdown(rows) + "\n").encode()
     contents |= {f"{name}.png": plot.png for name, plot in plots.items() if plot.png}
     contents["report.html"] = study_page(rows, plots, title=title, command=command).encode()
     paths = {"results.csv": folder / "results.csv"}
@@ -190,7 +192,8 @@ def study_page(rows, plots, *, title, command):
 def _what_ran(rows, command):
     done = finished(rows)
     steps = sorted({row["steps"] for row in done})
-    hours = sum(row.get("seconds") or 0 for row in rows) / 3600
+    # Whole runs: teachers, evaluation and export included, where the study kept that.
+    hours = sum(row.get("wall_seconds") or row.get("seconds") or 0 for row in rows) / 3600
     yield _element("h2", "What ran")
     if not done:
         yield _element("p", "No cell has finished.")

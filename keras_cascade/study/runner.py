@@ -86,7 +86,8 @@ class StudyRunner:
                         check_reachable(self._task(untrained, model, amount, images, seed), method)
                     except ValueError as error:
                         raise ValueError(
-                            f"{dataset} {model} {method} {amount:g}: {error}"
+                            f"{dataset} {model} {method} {amount:g}: {error} Take a smaller "
+                            "amount or a wider network, or leave the method out."
                         ) from error
 
     def run(self):
@@ -114,6 +115,7 @@ class StudyRunner:
         started = time.monotonic()
         try:
             teacher = self._teachers.of(cell)
+            self._check_teacher(cell, teacher)
             result = self._trained(cell, teacher)
         except (ValueError, NonFiniteLossError, SurgeryError) as error:
             result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
@@ -126,6 +128,20 @@ class StudyRunner:
         }
         self.records.append(row)
         return row
+
+    def _check_teacher(self, cell, teacher):
+        """A teacher that was lost and trained anew must be the one that finished cells had."""
+        for row in self.records.rows:
+            same = (row["model"], row["dataset"], row["seed"]) == cell.teacher
+            if same and row.get("teacher_accuracy", teacher.figures["accuracy"]) != (
+                teacher.figures["accuracy"]
+            ):
+                raise RuntimeError(
+                    f"The teacher of {cell} has accuracy {teacher.figures['accuracy']}, the one "
+                    f"that finished cells of it started from {row['teacher_accuracy']}: "
+                    f"'{self.folder / 'teachers'}' has changed since. Put it back, or choose "
+                    "another output folder."
+                )
 
     def _trained(self, cell, teacher):
         keras.utils.set_random_seed(cell.seed)

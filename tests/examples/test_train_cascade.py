@@ -1,33 +1,17 @@
 """The script as its user runs it: help, a small run to the end, and user errors in one line."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
+import running
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "train_cascade.py"
-
-
-def _python(*arguments):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-
-
-def _run(*flags):
-    return _python(SCRIPT, *flags)
+SCRIPT = "train_cascade.py"
 
 
 def test_a_small_run(tmp_path):
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
-    result = _run(
+    result = running.run(
+        SCRIPT,
         "--dataset=digits",
         "--model=vgg16",
         "--width=0.125",
@@ -64,7 +48,7 @@ def test_a_small_run(tmp_path):
 
 
 def test_help_is_readable():
-    result = _run("--help")
+    result = running.run(SCRIPT, "--help")
     assert "Trains a teacher-assistants-student cascade" in result.stdout
     for flag in ("model", "dataset", "teacher_epochs", "recover_epochs", "levels", "round_to"):
         assert f"--{flag}:" in result.stdout or f"--[no]{flag}" in result.stdout
@@ -81,33 +65,7 @@ USER_ERRORS = [
     (["left", "over"], "Unexpected argument 'left'"),
 ]
 
-# Runs the script once for each list of flags, and prints what each run ended with and wrote.
-SEVERAL_RUNS = """
-import contextlib, io, json, pathlib, sys
-script, runs = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
-sys.path.insert(0, str(script.parent))
-import train_cascade
-from absl.testing import flagsaver
-for flags in runs:
-    sys.argv = [str(script), *flags]
-    code, errors = None, io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stderr(errors):
-        try:
-            train_cascade.run()
-        except SystemExit as stopped:
-            code = stopped.code
-    print(json.dumps([code, errors.getvalue()]))
-"""
-
 
 def test_user_errors_are_one_line(tmp_path):
-    # One process for all of them: starting TensorFlow takes longer than the errors.
     common = ["--max_train_examples=64", "--epochs=1", f"--output_dir={tmp_path}"]
-    runs = [[*common, *flags] for flags, _ in USER_ERRORS]
-    result = _python("-c", SEVERAL_RUNS, SCRIPT, json.dumps(runs))
-    assert result.returncode == 0 and result.stderr == "", result.stderr
-    outcomes = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(outcomes) == len(USER_ERRORS)
-    for (flags, message), (code, errors) in zip(USER_ERRORS, outcomes, strict=True):
-        assert code == 2 and message in errors, (flags, code, errors)
-        assert "Traceback" not in errors and len(errors.splitlines()) == 1, (flags, errors)
+    running.assert_user_errors(SCRIPT, common, USER_ERRORS)

@@ -1,0 +1,100 @@
+"""The study as its user runs it: killed, run again, read; and user errors in one line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import running
+
+SCRIPT = "compare_pruning.py"
+GRID = [
+    "--models=vgg16@0.02",
+    "--datasets=digits",
+    "--methods=teacher,dense,weight_pruning_distilled,channel_pruning",
+    "--amounts=0.5",
+    "--seeds=3",
+    "--max_train_examples=128",
+    "--batch_size=64",
+    "--teacher_epochs=1",
+    "--epochs=2",
+    "--recover_epochs=1",
+    "--min_channels=1",
+]
+TIMINGS = ("seconds", "wall_seconds", "latency_ms", "teacher_latency_ms")
+
+
+def _rows(folder):
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _results(folder):
+    return [{k: v for k, v in row.items() if k not in TIMINGS} for row in _rows(folder)]
+
+
+def test_a_killed_grid_ends_like_one_that_was_not(tmp_path):
+    pytest.importorskip("sklearn", reason="digits come with scikit-learn")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    result = running.run(SCRIPT, *GRID, f"--output_dir={whole}")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    process = subprocess.Popen(
+        [sys.executable, running.EXAMPLES / SCRIPT, *GRID, f"--output_dir={killed}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=running.ENVIRONMENT,
+    )
+    for line in process.stdout:
+        if line.startswith("[3/4]"):
+            process.kill()
+            break
+    process.communicate()
+    assert process.returncode == -9 and len(_rows(killed)) == 2
+    again = running.run(SCRIPT, *GRID, f"--output_dir={killed}")
+    assert again.returncode == 0 and "2 of 4 cells are finished already" in again.stdout
+    assert _results(killed) == _results(whole)
+    _check_report(result.stdout, whole)
+
+
+def _check_report(printed, folder):
+    teacher, dense, weight, channel = _rows(folder)
+    assert f"{100 * weight['accuracy']:.2f}" in printed
+    assert f"The report: {folder / 'report.html'}" in printed
+    assert "about" in printed and "to go" in printed
+    written = {path.name for path in folder.iterdir()}
+    assert {"report.html", "results.csv", "results.jsonl", "table.md", "teachers"} <= written
+    assert "accuracy_params.png" in written and not any(n.startswith("tmp") for n in written)
+    page = (folder / "report.html").read_text()
+    assert "--models=vgg16@0.02" in page and "http" not in page.split("<body>")[0]
+    assert dense["steps"] == weight["steps"] == channel["steps"] == 4 and teacher["steps"] == 0
+    assert weight["nonzero_params"] == pytest.approx(0.5 * weight["params"], rel=0.01)
+
+
+USER_ERRORS = [
+    (["--models=resnet21"], "Unknown model 'resnet21'. Did you mean"),
+    (["--models=vgg16@wide"], "must be a number above 0"),
+    (["--datasets=digitz"], "Unknown data set 'digitz'"),
+    (["--methods=magic"], "Known methods: teacher, dense, distillation"),
+    (["--amounts=0.5,1.5"], "amounts must lie in (0, 1)"),
+    (["--amounts=half"], "--amounts must be numbers such as 0.5,0.75"),
+    (["--seeds=a"], "--seeds must be numbers such as 0,1,2"),
+    (["--seeds=1,1"], "seeds lists something twice"),
+    (["--amounts=0.99", "--models=vgg16@0.02"], "Take a smaller amount"),
+    (["--epochs=2", "--recover_epochs=2"], "must leave at least one of --epochs=2"),
+    (["--datasets=cifar10", "--data_dir=/nowhere"], "is not a folder"),
+    (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
+    (["left", "over"], "Unexpected argument 'left'"),
+]
+
+
+def test_user_errors_are_one_line(tmp_path):
+    common = ["--max_train_examples=64", f"--output_dir={tmp_path}"]
+    running.assert_user_errors(SCRIPT, common, USER_ERRORS)
+
+
+def test_help_is_readable():
+    result = running.run(SCRIPT, "--help")
+    assert "continues where it stopped" in result.stdout
+    for flag in ("models", "datasets", "methods", "amounts", "seeds", "recover_epochs"):
+        assert f"--{flag}:" in result.stdout
