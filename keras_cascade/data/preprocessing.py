@@ -91,6 +91,16 @@ def recipe_for(name: str) -> Recipe:
     return _RECIPES.get(base, Recipe(flip=base not in _NEVER_FLIPPED))
 
 
+def tuned_names() -> tuple[str, ...]:
+    """The data sets that have a recipe of their own.
+
+    Example:
+        >>> tuned_names()[0]
+        'digits'
+    """
+    return tuple(_RECIPES)
+
+
 def is_large(image_shape: tuple[int | None, int | None, int]) -> bool:
     """Whether images get the ImageNet treatment: a varied or a large height or width.
 

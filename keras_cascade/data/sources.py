@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_cascade.data.preprocessing import tuned_names
+
 DIGITS = "digits"
 _DIGITS_TEST_EXAMPLES = 360
 
@@ -215,7 +217,8 @@ def _unknown_name(tfds, name: str, data_dir: str | os.PathLike | None) -> str:
     place = "" if data_dir is None else f" and no folder of data_dir={os.fspath(data_dir)!r}"
     return (
         f"Unknown data set {name!r}: neither {DIGITS!r} nor a name of TensorFlow Datasets"
-        f"{place}.{hint} All names: https://www.tensorflow.org/datasets/catalog/overview"
+        f"{place}.{hint} Known here: {', '.join(tuned_names())}, and the image classification sets "
+        "of https://www.tensorflow.org/datasets/catalog/overview"
     )
 
 
