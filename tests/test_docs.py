@@ -86,13 +86,18 @@ def _with_group_of_64(names):
 
 
 def test_readme_examples_run(names, capsys):
-    first, second = BLOCK.findall((ROOT / "README.md").read_text())
+    first, second, third = BLOCK.findall((ROOT / "README.md").read_text())
     assert 'format="litert"' in first
     exec(first.replace("loss=...", "loss=loss").replace("epochs=30", "epochs=1"), names)
     assert os.path.getsize("student.tflite") > 1000
     assert len(first.strip().splitlines()) <= 9  # the eight lines and a blank one
     exec(second, names)
     assert "channel groups" in capsys.readouterr().out
+    exec(third.replace("epochs=5", "epochs=1"), names)
+    zeros = [np.mean(weight.numpy() == 0) for weight in names["sparse"].trainable_weights]
+    assert sum(share >= 0.79 for share in zeros) == 4  # the kernels
+    x = names["x"]
+    np.testing.assert_allclose(names["twin"](x), names["model"](x), atol=1e-6)
 
 
 def test_rules_page_examples_run(capsys):
