@@ -16,6 +16,12 @@ DEMO_FLAGS ?= --dataset=digits --model=resnet20 --width=0.5 --batch_size=64 --te
 CIFAR10_FLAGS ?= --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_examples=5000 \
     --teacher_epochs=40 --epochs=12 --recover_epochs=8 --learning_rate=0.1 --prune_learning_rate=0.02
 
+# A quarter of an image's pixels and a sixth of the images: what two cores can do in some hours.
+STUDY_DIR ?= docs/study
+STUDY_SEEDS ?= 0,1,2
+STUDY_FLAGS ?= --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
+    --datasets=cifar10 --amounts=0.6 --max_train_examples=8000 --image_size=16 --batch_size=64 \
+    --teacher_epochs=12 --epochs=3 --recover_epochs=1 --min_channels=2
 COMPARE_FLAGS ?= --models=resnet20@0.25 --datasets=digits --amounts=0.75 --seeds=0,1,2 --batch_size=64 \
     --teacher_epochs=40 --epochs=12 --recover_epochs=4 --learning_rate=0.1 --prune_learning_rate=0.05 \
     --min_channels=2 --output_dir=runs/compare
@@ -148,6 +154,11 @@ cifar10-subset: install
 	@$(BIN)/python examples/summarise_runs.py \
 	    --runs=$$(echo $(SEEDS:%=runs/cifar10_vgg16_%) | tr ' ' ,) \
 	    --output=docs/cifar10_vgg16 --insert_into=docs/results.md --section=cifar10_vgg16
+
+# Goes on where it was. Two of them, with other STUDY_SEEDS each, may share the folder.
+study: install
+	@$(BIN)/python examples/compare_pruning.py $(STUDY_FLAGS) --seeds=$(STUDY_SEEDS) \
+	    --data_dir="$(DATA_DIR)" --output_dir="$(STUDY_DIR)" --insert_into=docs/study.md
 
 bench: install
 	@$(BIN)/python benchmarks/training.py --output=benchmarks/training.json
