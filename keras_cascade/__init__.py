@@ -24,7 +24,7 @@ from keras_cascade.cascade import (
 from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
 from keras_cascade.profile import ModelProfile, netscore, performance_efficiency, profile
 from keras_cascade.saliency import prune, prune_masks
-from keras_cascade.sparsity import prune_weights, to_tf_keras
+from keras_cascade.sparsity import SparsityGuard, from_tf_keras, prune_weights, to_tf_keras
 from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
 from keras_cascade.version import __version__
 
@@ -42,9 +42,11 @@ __all__ = [
     "NonFiniteLossError",
     "PolynomialSchedule",
     "SoftTargetLoss",
+    "SparsityGuard",
     "Surgeon",
     "SurgeryError",
     "__version__",
+    "from_tf_keras",
     "masked_view",
     "netscore",
     "performance_efficiency",

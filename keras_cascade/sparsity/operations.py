@@ -1,10 +1,16 @@
-"""Op nodes (`x * 2`, `ops.concatenate`, ...): what TensorFlow calls them.
+"""Op nodes (`x * 2`, `ops.concatenate`, ...): what TensorFlow calls them, and what Keras 3 does.
 
-Keras 3 keeps an op's options on the operation and its tensors in the call; the functions of `_MADE`
-take both. The functions of TensorFlow that an entry calls become op layers of tf_keras.
+Keras 3 keeps an op's options on the operation and its tensors in the call; the functions of
+`_TO_TENSORFLOW` take both. The functions of TensorFlow that an entry calls become op layers of
+tf_keras. These know which function of TensorFlow they call and keep all its arguments in the call;
+the functions of `_FROM_TENSORFLOW` have the same arguments, those of them that Keras 3 can express.
 """
 
+import inspect
+
 import keras
+from keras import ops
+from keras.src.utils.naming import to_snake_case
 
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.sparsity.toolkit import import_tf_keras
@@ -79,7 +85,7 @@ _REDUCTIONS = {
     "Var": "math.reduce_variance",
 }
 # The others: function of TensorFlow, the operation with its options, and the call's arguments.
-_MADE = {
+_TO_TENSORFLOW = {
     "Argmax": lambda tf, op, x: _arg_extreme(tf, tf.argmax, op, x),
     "Argmin": lambda tf, op, x: _arg_extreme(tf, tf.argmin, op, x),
     "BroadcastTo": lambda tf, op, x: tf.broadcast_to(x, op.shape),
@@ -110,7 +116,9 @@ _MADE = {
     "Repeat": lambda tf, op, x: tf.repeat(x, op.repeats, op.axis),
     "Reshape": lambda tf, op, x: tf.reshape(x, [-1 if d is None else d for d in op.newshape]),
     "Roll": lambda tf, op, x: tf.roll(x, op.shift, op.axis),
-    "Round": lambda tf, op, x: tf.round(x * 10.0**op.decimals) / 10.0**op.decimals,
+    "Round": lambda tf, op, x: (
+        tf.round(x * 10.0**op.decimals) / 10.0**op.decimals if op.decimals else tf.round(x)
+    ),
     "Softmax": lambda tf, op, x: tf.nn.softmax(x, axis=op.axis),
     "Split": lambda tf, op, x: tf.split(x, _sizes(op, x), op.axis),
     "Squeeze": lambda tf, op, x: tf.squeeze(x, op.axis),
@@ -126,20 +134,69 @@ _MADE = {
 }
 
 
-def to_tensorflow(call):
-    """What TensorFlow calls in the place of an op node.
+_FROM_TENSORFLOW = {
+    "__operators__.add": lambda x, y: ops.add(x, y),
+    "__operators__.getitem": lambda tensor, slice_spec: tensor[_as_key(slice_spec)],
+    "broadcast_to": lambda input, shape: ops.broadcast_to(input, shape),
+    "cast": lambda x, dtype: ops.cast(x, _dtype(dtype)),
+    "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(
+        t, clip_value_min, clip_value_max
+    ),
+    "concat": lambda values, axis: ops.concatenate(values, axis),
+    "cumsum": lambda x, axis=0: ops.cumsum(x, axis),
+    "einsum": lambda equation, *inputs: ops.einsum(equation, *inputs),
+    "expand_dims": lambda input, axis: ops.expand_dims(input, axis),
+    "floor_div": lambda x, y: ops.floor_divide(x, y),
+    "gather": lambda params, indices, axis=0: ops.take(params, indices, axis),
+    "identity": lambda input: ops.copy(input),
+    "linalg.matmul": lambda a, b: ops.matmul(a, b),
+    "math.argmax": lambda input, axis=0: ops.argmax(input, axis),
+    "math.argmin": lambda input, axis=0: ops.argmin(input, axis),
+    "math.cumsum": lambda x, axis=0: ops.cumsum(x, axis),
+    "math.round": lambda x: ops.round(x),
+    "math.truediv": lambda x, y: ops.divide(x, y),
+    "nn.elu": lambda features: ops.elu(features),
+    "nn.gelu": lambda features, approximate=False: ops.gelu(features, approximate),
+    "nn.leaky_relu": lambda features, alpha=0.2: ops.leaky_relu(features, alpha),
+    "nn.log_softmax": lambda logits, axis=-1: ops.log_softmax(logits, axis),
+    "nn.softmax": lambda logits, axis=-1: ops.softmax(logits, axis),
+    "one_hot": lambda indices, depth, axis=-1: ops.one_hot(indices, depth, axis),
+    "ones_like": lambda input, dtype=None: ops.ones_like(input, _dtype(dtype)),
+    "pad": lambda tensor, paddings, mode="constant", constant_values=0: ops.pad(
+        tensor, paddings, mode.lower(), constant_values if mode.lower() == "constant" else None
+    ),
+    "repeat": lambda input, repeats, axis=None: ops.repeat(input, repeats, axis),
+    "reshape": lambda tensor, shape: ops.reshape(tensor, shape),
+    "reverse": lambda tensor, axis: ops.flip(tensor, axis),
+    "roll": lambda input, shift, axis: ops.roll(input, shift, axis),
+    "split": lambda value, num_or_size_splits, axis=0: ops.split(
+        value, _ends(num_or_size_splits), axis
+    ),
+    "squeeze": lambda input, axis=None: ops.squeeze(input, axis),
+    "stack": lambda values, axis=0: ops.stack(values, axis),
+    "stop_gradient": lambda input: ops.stop_gradient(input),
+    "tile": lambda input, multiples: ops.tile(input, multiples),
+    "transpose": lambda a, perm=None: ops.transpose(a, perm),
+    "unstack": lambda value, num=None, axis=0: ops.unstack(value, num, axis),
+    "where": lambda condition, x, y: ops.where(condition, x, y),
+    "zeros_like": lambda input, dtype=None: ops.zeros_like(input, _dtype(dtype)),
+}
+
+
+def to_tensorflow(operation):
+    """What TensorFlow calls in the place of an op node of Keras 3.
 
     Args:
-        call: a `Call` that is no layer.
+        operation: a `keras.Operation` that is no layer.
 
     Returns:
-        Function of the call's arguments, of TensorFlow or tf_keras.
+        Function of the call's arguments, on tensors of TensorFlow or tf_keras.
 
     Raises:
         NoTwin: an operation that is not in the tables.
     """
     tf, _ = import_tf_keras()
-    operation, kind = call.operation, type(call.operation).__name__
+    kind = type(operation).__name__
     known = type(operation).__module__.startswith("keras.src.ops.")
     if known and kind in ELEMENTWISE:
         function = _named(tf, ELEMENTWISE[kind])
@@ -149,9 +206,57 @@ def to_tensorflow(call):
     if known and kind in _REDUCTIONS:
         function = _named(tf, _REDUCTIONS[kind])
         return lambda x: function(x, axis=operation.axis, keepdims=operation.keepdims)
-    if known and kind in _MADE:
-        return lambda *args, **kwargs: _MADE[kind](tf, operation, *args, **kwargs)
+    if known and kind in _TO_TENSORFLOW:
+        return lambda *args, **kwargs: _TO_TENSORFLOW[kind](tf, operation, *args, **kwargs)
     raise NoTwin(f"no function of TensorFlow is known for the operation {kind}")
+
+
+def from_tensorflow(layer):
+    """What Keras 3 calls in the place of an op layer of tf_keras.
+
+    Args:
+        layer: a TFOpLambda or the like.
+
+    Returns:
+        Function of the call's arguments, on tensors of Keras 3.
+
+    Raises:
+        NoTwin: a function that is not in the tables.
+    """
+    symbol = (getattr(layer, "symbol", None) or "").removeprefix("compat.v1.")
+    function = _keras_function(symbol)
+    if function is None:
+        raise NoTwin(f"no operation of Keras 3 is known for TensorFlow's {symbol or layer.name}")
+    signature = inspect.signature(layer.function)
+
+    def called(*args, **kwargs):
+        # What is left at its default needs no counterpart.
+        given = {
+            name: value
+            for name, value in signature.bind(*args, **kwargs).arguments.items()
+            if name != "name" and value is not signature.parameters[name].default
+        }
+        operands = given.pop("inputs", ()) if symbol == "einsum" else ()
+        equation = [given.pop("equation")] if symbol == "einsum" else []
+        return function(*equation, *operands, **given)
+
+    return called
+
+
+def _keras_function(symbol):
+    """A function with the parameters of TensorFlow's, or None."""
+    reduction = symbol.removeprefix("math.").removeprefix("reduce_")
+    reduction = {"variance": "var"}.get(reduction, reduction)
+    if "reduce_" in symbol and hasattr(ops, reduction):
+        reduce = getattr(ops, reduction)
+        return lambda input_tensor, axis=None, keepdims=False: reduce(input_tensor, axis, keepdims)
+    if symbol in _FROM_TENSORFLOW:
+        return _FROM_TENSORFLOW[symbol]
+    for kind, name in ELEMENTWISE.items():
+        if name == symbol:
+            function = getattr(ops, to_snake_case(kind))
+            return lambda *args, **kwargs: function(*args, *kwargs.values())
+    return None
 
 
 def _named(module, path):
@@ -163,16 +268,22 @@ def _named(module, path):
 def _promoted(tf, operands):
     """Operands in their common dtype: TensorFlow does not mix dtypes, Keras 3 does."""
     operands = list(operands)
-    dtypes = [getattr(operand, "dtype", type(operand)) for operand in operands]
+    numbers = [isinstance(operand, bool | int | float) for operand in operands]
     common = keras.backend.result_type(
-        *(dtype if isinstance(dtype, type) else dtype.name for dtype in dtypes)
+        *(
+            type(operand) if number else keras.backend.standardize_dtype(operand.dtype)
+            for operand, number in zip(operands, numbers, strict=True)
+        )
     )
+    to_number = float if keras.backend.is_float_dtype(common) else lambda operand: operand
     return [
-        tf.cast(operand, common)
-        if hasattr(operand, "dtype") and operand.dtype != common
-        else operand
-        for operand in operands
+        to_number(operand) if number else _cast(tf, operand, common)
+        for operand, number in zip(operands, numbers, strict=True)
     ]
+
+
+def _cast(tf, operand, dtype):
+    return operand if operand.dtype == dtype else tf.cast(operand, dtype)
 
 
 def _arg_extreme(tf, function, op, x):
@@ -210,3 +321,21 @@ def _sizes(op, x):
         return op.indices_or_sections
     ends = [0, *op.indices_or_sections, x.shape[op.axis]]
     return [end - start for start, end in zip(ends, ends[1:], strict=False)]
+
+
+def _as_key(spec):
+    """Slices out of what a slicing op layer of tf_keras keeps of them."""
+    if isinstance(spec, dict):
+        return slice(spec["start"], spec["stop"], spec["step"])
+    return tuple(map(_as_key, spec)) if isinstance(spec, list | tuple) else spec
+
+
+def _dtype(dtype):
+    return getattr(dtype, "name", dtype)
+
+
+def _ends(sizes):
+    """Where the parts of a split end, from their sizes; a number of parts as it is."""
+    if isinstance(sizes, int):
+        return sizes
+    return [sum(sizes[: count + 1]) for count in range(len(sizes) - 1)]

@@ -1,4 +1,4 @@
-"""What `prune_weights` trains with: objects of tf_keras made from those of Keras 3.
+"""What `prune_weights` trains with, in tf_keras: schedule, teacher, optimizer, loss.
 
 Imported only where tf_keras and TF-MOT are.
 """
@@ -7,12 +7,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from keras import tree
 
-from keras_cascade.cascade import NonFiniteLossError
+from keras_cascade.cascade import NonFiniteLossError, returns_probabilities
+from keras_cascade.cascade.losses import Targets
 from keras_cascade.sparsity import twins
+from keras_cascade.sparsity.bridge import Bridge
 from keras_cascade.sparsity.toolkit import import_tfmot
 
 _PROBABILITY_FLOOR = 1e-7  # as in SoftTargetLoss
+_TRANSLATED = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
 
 
 class StepSchedule(import_tfmot().PruningSchedule):
@@ -30,9 +34,9 @@ class StepSchedule(import_tfmot().PruningSchedule):
         self.steps, self.sparsities = list(steps), list(sparsities)
 
     def __call__(self, step):
-        steps = tf.constant(self.steps, "int64")
-        index = tf.minimum(tf.searchsorted(steps, [tf.cast(step, "int64")])[0], len(self.steps) - 1)
-        is_update = tf.equal(tf.gather(steps, index), tf.cast(step, "int64"))
+        step, steps = tf.cast(step, "int64"), tf.constant(self.steps, "int64")
+        index = tf.minimum(tf.searchsorted(steps, [step])[0], len(self.steps) - 1)
+        is_update = tf.equal(tf.gather(steps, index), step)
         return is_update, tf.gather(tf.constant(self.sparsities, "float32"), index)
 
     def get_config(self):
@@ -75,23 +79,79 @@ class SoftTargets(tf_keras.losses.Loss):
 class TaughtModel(tf_keras.Model):
     """A functional model that learns from the labels and from a frozen teacher.
 
-    Compiled with `loss_weights=1 - alpha`, its loss is (1 - alpha) * labels + alpha * soft targets +
-    regularisers.
+    Its loss is (1 - alpha) * labels + alpha * soft targets + regularisers.
     """
 
     def taught_by(self, teacher, soft_targets, alpha):
-        """Sets the teacher, a function of the inputs; returns the model."""
-        self._guidance = lambda x, outputs, weights: (
-            alpha * soft_targets(teacher(x), outputs, weights)
-        )
+        """Sets the teacher, a function of the inputs that is no layer of this model."""
+        self._teacher, self._soft_targets, self._alpha = teacher, soft_targets, alpha
         return self
 
+    def compile(self, **kwargs):
+        super().compile(loss_weights=1.0 - self._alpha, **kwargs)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
-        guidance = self._guidance(x, y_pred, sample_weight)
-        # With the regularisers, so that the logged loss is the whole one.
-        return self.compiled_loss(
-            y, y_pred, sample_weight, regularization_losses=[*self.losses, guidance]
+        guidance = self._soft_targets(self._teacher(x), y_pred, sample_weight)
+        # Given as one of the regularisers, so that the logged loss is the whole one.
+        others = [*self.losses, self._alpha * guidance]
+        return self.compiled_loss(y, y_pred, sample_weight, regularization_losses=others)
+
+
+def check_teacher(teacher, student, loss, temperature, alpha):
+    """Raises ValueError where `taught` would make no sense.
+
+    Args:
+        teacher, student: `keras.Model`s.
+        loss, temperature, alpha: as for `taught`.
+    """
+    if not 0.0 <= alpha < 1.0:
+        raise ValueError(f"alpha must lie in [0, 1), got {alpha}.")
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}.")
+    for model in (student, teacher):
+        if len(model.outputs) != 1:
+            raise ValueError(
+                f"Model '{model.name}' has {len(model.outputs)} outputs; one is needed to distil."
+            )
+    if student.output_shape[1:] != teacher.output_shape[1:]:
+        raise ValueError(
+            f"Model '{student.name}' returns {student.output_shape}, teacher '{teacher.name}' "
+            f"{teacher.output_shape}; they must predict the same classes."
         )
+    if returns_probabilities(student) != returns_probabilities(teacher):
+        raise ValueError(
+            f"Of model '{student.name}' and teacher '{teacher.name}', one ends in probabilities "
+            "(softmax, sigmoid), the other in logits; make them end alike."
+        )
+    if Targets.of(loss, teacher.output_shape[-1]) is None:
+        raise ValueError(
+            f"No KL divergence is defined for loss={loss!r}; with a teacher, use one of Keras 3's "
+            "cross-entropies."
+        )
+
+
+def taught(pruned, teacher, loss, temperature, alpha):
+    """A model that trains the layers of `pruned` under a teacher.
+
+    Args:
+        pruned: functional `tf_keras.Model`.
+        teacher: `keras.Model` with the same output.
+        loss: the labels' loss, a cross-entropy of Keras 3.
+        temperature, alpha: as for `keras_cascade.Distiller`.
+    """
+    frozen = Bridge(teacher).model
+    frozen.trainable = False
+    targets = Targets.of(loss, teacher.output_shape[-1])
+    soft_targets = SoftTargets(temperature, targets.from_logits, targets.binary)
+    trainer = TaughtModel(pruned.input, pruned.output, name=pruned.name)
+    return trainer.taught_by(lambda x: frozen(x, training=False), soft_targets, alpha)
+
+
+def default_loss(model):
+    """Sparse categorical cross-entropy for a `keras.Model`, as its end shows from logits or not."""
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=not returns_probabilities(model)
+    )
 
 
 class StopAtBadLoss(tf_keras.callbacks.Callback):
@@ -107,24 +167,42 @@ class StopAtBadLoss(tf_keras.callbacks.Callback):
             )
 
 
-def as_tf_keras(item, what):
-    """An optimizer or a loss for tf_keras.
+def checked_callbacks(callbacks):
+    """The callbacks as a list.
+
+    Raises:
+        TypeError: one of Keras 3, which the `fit` of tf_keras cannot run.
+    """
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"Pruning runs in tf_keras; {type(callback).__name__} is a callback of Keras 3. "
+                "Pass callbacks of tf_keras.callbacks."
+            )
+    return list(callbacks)
+
+
+def in_tf_keras(structure):
+    """Optimizers, losses and metrics for tf_keras.
 
     Args:
-        item: a name, a Keras 3 object (translated by its config) or one of tf_keras or the user.
-        what: "optimizer" or "loss", for the error.
+        structure: a name, an object of Keras 3 (translated by its config), of tf_keras or of the
+            user, or lists and dicts of these.
 
     Raises:
         ValueError: an option that tf_keras does not have.
     """
-    if isinstance(item, (keras.optimizers.Optimizer, keras.losses.Loss)):
+    return tree.map_structure(_in_tf_keras, structure)
+
+
+def _in_tf_keras(item):
+    if isinstance(item, _TRANSLATED):
         try:
             return twins.to_tf_keras().twin(item)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{what} {type(item).__name__} cannot be had in tf_keras: {error}. Pass one of "
-                f"tf_keras.{'optimizers' if what == 'optimizer' else 'losses'}."
+                f"{type(item).__name__} cannot be had in tf_keras: {error}. Pass one of tf_keras."
             ) from error
-    if getattr(item, "__module__", "").startswith("keras.src.losses"):
+    if getattr(item, "__module__", "").startswith(("keras.src.losses", "keras.src.metrics")):
         return item.__name__
     return item

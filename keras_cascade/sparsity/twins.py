@@ -3,11 +3,12 @@
 Keras 3 and tf_keras serialise alike: a class name, a config of plain values, and inside it
 whatever else an object is made of (activations, regularisers, constraints, wrapped layers,
 learning-rate schedules). So one translation serves every kind of object, in both directions. It
-never guesses: an option the other library lacks may be left out only where it has its default value;
-anything else is an error. Whether equal names mean the same is for the bridge to verify.
+never guesses: an option the other library lacks may be left out only where it has its default
+value; anything else is an error. Whether equal names mean the same is for the bridge to verify.
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import types
@@ -23,6 +24,7 @@ _MODULES = (
     "keras.regularizers",
     "keras.constraints",
     "keras.losses",
+    "keras.metrics",
     "keras.optimizers",
     "keras.optimizers.schedules",
 )
@@ -30,18 +32,20 @@ _MODULES = (
 _STATEFUL = {"StringLookup", "IntegerLookup", "TextVectorization"}
 # The same option under another name: class name, name in Keras 3, name in tf_keras.
 _RENAMED = (("LeakyReLU", "negative_slope", "alpha"),)
-# Random draws do not carry over from one library to the other anyhow.
-_NO_MATTER = {"seed"}
+# Random draws do not carry over anyhow; how a recurrent layer computes is not what it computes; and
+# layers that do not take `trainable` have no weights.
+_NO_MATTER = {"implementation", "seed", "trainable"}
 # What only describes how an object came about; both libraries find it out anew.
 _DERIVED = {
     "batch_input_shape",
-    "dynamic",
     "is_legacy_optimizer",
     "jit_compile",
     "key_shape",
     "query_shape",
     "value_shape",
 }
+# What a library means that lacks the option.
+_IMPLIED = {"data_format": "channels_last"}
 
 
 class NoTwin(ValueError):
@@ -56,12 +60,20 @@ class Translation:
         source, target: the modules `keras` and `tf_keras`, or the other way round.
         activation: function from an activation's name in `source` to what `target` takes.
         renamed: dict from (class name, option) in `source` to the option in `target`.
+        op_layers: classes of `source` layers that are op nodes.
     """
 
     source: types.ModuleType
     target: types.ModuleType
     activation: object
     renamed: dict
+    op_layers: tuple = ()
+
+    def is_layer(self, operation):
+        """Whether an operation is a layer, not an op node."""
+        return isinstance(operation, self.source.layers.Layer) and not isinstance(
+            operation, self.op_layers
+        )
 
     def twin(self, item, name=None):
         """The counterpart of a layer, optimizer, loss, ...: made from its config, not built.
@@ -89,10 +101,14 @@ class Translation:
         for key, value in config.items():
             if key.endswith("initializer") or key in _DERIVED:
                 continue  # the weights themselves follow
+            if (class_name, key) == ("BatchNormalization", "axis") and isinstance(value, list):
+                (value,) = value  # as tf_keras states it
             here = self.renamed.get((class_name, key), key)
             if here in accepted:
                 options[here] = self._value(key, value)
-            elif key not in _NO_MATTER and not _is_default(source, key, value):
+            elif key not in _NO_MATTER and not (
+                _is_default(source, key, value) or _IMPLIED.get(key) == value
+            ):
                 raise NoTwin(f"{self.target.__name__}'s {class_name} has no option {key}={value!r}")
         return target(**options)
 
@@ -101,8 +117,10 @@ class Translation:
         if ".src.applications." in module:
             module = f"{library.__name__}.{module.split('.', 1)[1]}"
             found = getattr(importlib.import_module(module), name, None)
-        elif module not in _MODULES or serialised["registered_name"] is not None:
+        elif module.split(".")[0] != "keras" or serialised["registered_name"] is not None:
             raise NoTwin(f"{name} is a class of your own, unknown to {self.target.__name__}")
+        elif module not in _MODULES:
+            raise NoTwin(f"{self.target.__name__} has no {name}")
         elif name in _STATEFUL:
             raise NoTwin(f"the state of a {name} is not in its weights")
         else:
@@ -115,12 +133,12 @@ class Translation:
         return found
 
     def _value(self, key, value):
-        if isinstance(value, list | tuple) and any(isinstance(entry, dict) for entry in value):
+        if isinstance(value, list | tuple):
             return [self._value(key, entry) for entry in value]
         if key.endswith("activation"):
             if isinstance(value, str):
                 return self.activation(value)
-            if isinstance(value, dict) and value.get("class_name") == "function":
+            if isinstance(value, dict) and value.get("module") != "keras.layers":
                 return self._registered_activation(value)
         if not (isinstance(value, dict) and "class_name" in value):
             return value
@@ -129,9 +147,9 @@ class Translation:
         return self._made(value)
 
     def _registered_activation(self, value):
-        name = value["registered_name"] or ""
+        name = str(value["config"])
         if not name.startswith("keras_cascade>"):
-            raise NoTwin(f"{value['config']} is a function of your own; use an activation by name")
+            raise NoTwin("its activation is a function of your own; use one by its name")
         return self.activation(name)
 
 
@@ -156,6 +174,7 @@ def to_tf_keras():
 def from_tf_keras():
     """The `Translation` from tf_keras to Keras 3."""
     _, tf_keras = import_tf_keras()
+    from tf_keras.src.layers.core import tf_op_layer
 
     def activation(name):
         if name.startswith("keras_cascade>"):
@@ -167,7 +186,8 @@ def from_tf_keras():
         return name
 
     renamed = {(kind, theirs): ours for kind, ours, theirs in _RENAMED}
-    return Translation(tf_keras, keras, activation, renamed)
+    op_layers = tf_op_layer.TFOpLambda, tf_op_layer.ClassMethod, tf_op_layer.InstanceProperty
+    return Translation(tf_keras, keras, activation, renamed, op_layers)
 
 
 def copy_weights(source, target):
@@ -191,11 +211,17 @@ def _as_array(variable):
     return variable.numpy()
 
 
+@functools.cache
 def _parameters(kind):
     """Names that a class' constructor takes, those it hands on to its base classes included."""
-    names = {"name", "trainable", "dtype"}
+    names = set()
     for base in kind.__mro__:
-        names |= set(_own_parameters(base))
+        constructor = vars(base).get("__init__")
+        if constructor is not None:
+            names |= set(_own_parameters(base))
+            kinds = {one.kind for one in inspect.signature(constructor).parameters.values()}
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
     return names
 
 
@@ -207,14 +233,12 @@ def _is_default(kind, key, value):
     return value is None or value is False  # taken out of **kwargs, and off
 
 
+@functools.cache
 def _own_parameters(kind):
     """Parameters of the constructor this very class defines, by name."""
     constructor = vars(kind).get("__init__")
     if constructor is None or kind is object:
         return {}
-    return {
-        name: parameter
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if name != "self"
-        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-    }
+    (_, *parameters) = inspect.signature(constructor).parameters.values()
+    various = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
+    return {one.name: one for one in parameters if one.kind not in various}

@@ -9,56 +9,58 @@ those that the twin's own calls make: where they get lost on the way, the next r
 import keras
 import numpy as np
 from keras import ops, tree
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_cascade.graph.tracing import TracedTensor, replay
-from keras_cascade.sparsity.toolkit import import_tf_keras
 
 TOLERANCE = 1e-6
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def verify(traced, twin_of):
-    """Compares the calls of a Keras 3 model with those of its tf_keras twin, in inference mode.
+def verify(traced, twin_of, source_tensor, target_tensor):
+    """Compares the calls of a model with those of its twin, in inference mode.
 
     Args:
-        traced: `Trace` of the Keras 3 model.
-        twin_of: function from a `Call` to what tf_keras calls in its place.
+        traced: the model's `Trace`.
+        twin_of: function from a `Call` to what the other library calls in its place.
+        source_tensor, target_tensor: functions from an array to a tensor of the model's library,
+            and of the other.
 
     Raises:
         ValueError: a call's outputs differ by more than 1e-6 of the largest value it reads or
             gives (more in half precision).
     """
-    tf, _ = import_tf_keras()
     masks = {}
     tolerance = _tolerance(traced)
 
-    def moved(tensor, value):
-        """A value for the twin, with the mask that the twin's own call gave it."""
-        if not isinstance(tensor, TracedTensor):
-            return value
-        value = tf.convert_to_tensor(ops.convert_to_numpy(value))
-        if masks.get(tensor) is not None:
-            value._keras_mask = masks[tensor]
-        return value
-
     def checked(call):
         def run(*args, **kwargs):
-            arguments = tree.map_structure(moved, (call.args, call.kwargs), (args, kwargs))
-            kwargs = {key: value for key, value in kwargs.items() if key != "training"}
-            expected = call.operation(*args, **kwargs)
-            got = tree.flatten(twin_of(call)(*arguments[0], **arguments[1]))
-            masks.update(
-                (tensor, getattr(value, "_keras_mask", None))
-                for tensor, value in zip(call.outputs, got, strict=True)
+            scales = [0.0]
+
+            def moved(tensor, value):
+                """A value for the twin, with the mask that the twin's own call gave it."""
+                if not isinstance(tensor, TracedTensor):
+                    return value
+                scales.append(_largest(_array(value)))
+                value = target_tensor(_array(value))
+                if masks.get(tensor) is not None:
+                    set_keras_mask(value, masks[tensor])
+                return value
+
+            twins_args, twins_kwargs = tree.map_structure(
+                moved, (call.args, call.kwargs), (args, kwargs)
             )
-            scale = max([_largest(leaf) for leaf in tree.flatten((args, kwargs))], default=0.0)
-            for one, other in zip(tree.flatten(expected), got, strict=True):
-                _compare(call, ops.convert_to_numpy(one), other.numpy(), scale, tolerance)
-            return expected
+            kwargs.pop("training", None)
+            given = call.operation(*args, **kwargs)
+            got = tree.flatten(twin_of(call)(*twins_args, **twins_kwargs))
+            masks.update(zip(call.outputs, map(get_keras_mask, got), strict=True))
+            for one, other in zip(tree.flatten(given), got, strict=True):
+                _compare(call, _array(one), _array(other), max(scales), tolerance)
+            return given
 
         return run
 
-    replay(traced, [_random_batch(tensor) for tensor in traced.inputs], checked)
+    replay(traced, [source_tensor(_random_batch(tensor)) for tensor in traced.inputs], checked)
 
 
 def _compare(call, expected, got, scale, tolerance):
@@ -79,19 +81,21 @@ def _compare(call, expected, got, scale, tolerance):
     )
 
 
-def _largest(value):
-    """The largest finite magnitude in a float tensor; 0 for anything else."""
-    if not hasattr(value, "dtype") or not keras.backend.is_float_dtype(
-        keras.backend.standardize_dtype(value.dtype)
-    ):
+def _array(tensor):
+    return ops.convert_to_numpy(tensor) if ops.is_tensor(tensor) else np.asarray(tensor)
+
+
+def _largest(array):
+    """The largest finite magnitude in an array of floats; 0 for anything else."""
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(array.dtype)):
         return 0.0
-    array = np.asarray(ops.convert_to_numpy(value), "float64")
+    array = np.asarray(array, "float64")
     return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
 
 
 def _tolerance(traced):
     """Relative to float32's; layers that compute in half precision round more coarsely."""
-    dtypes = {getattr(layer, "compute_dtype", None) for layer in traced.layers.values()}
+    dtypes = {getattr(call.operation, "compute_dtype", None) for call in traced.calls}
     return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
 
 
@@ -100,8 +104,8 @@ def _random_batch(tensor, examples=2, open_size=64):
     shape = [tensor.shape[0] or examples] + [size or open_size for size in tensor.shape[1:]]
     random = np.random.default_rng(0)
     if not keras.backend.is_float_dtype(tensor.dtype):
-        return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)
+        return random.integers(0, 2, shape).astype(tensor.dtype)
     values = random.standard_normal(shape)
     if len(shape) > 2:
         values[0, -1] = 0.0  # a step that a Masking layer would mask
-    return ops.convert_to_tensor(values, dtype=tensor.dtype)
+    return values.astype(tensor.dtype)

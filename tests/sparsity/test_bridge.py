@@ -1,11 +1,21 @@
-"""The bridge: a model and its twin in the other library compute the same."""
+"""The bridge: a model and its twin in the other library compute the same, or there is none."""
 
 import keras
 import networks
 import numpy as np
 import pytest
+import rule_cases
+import tensorflow as tf
+import tf_keras
+from keras import layers, ops
 
 import keras_cascade as kc
+from keras_cascade.sparsity import activations, twins
+
+# Of the models that the channel rules are tested on, one for each kind of layer.
+CROSSING = [
+    "attention_norm_first", "average_pool", "batch_normalization", "bidirectional", "conv1d",
+]  # fmt: skip
 
 
 def _outputs(model, x):
