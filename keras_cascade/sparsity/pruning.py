@@ -85,7 +85,7 @@ def prune_weights(
     Raises:
         ValueError: an argument out of range, an unknown name in `keep`, nothing to prune, a layer
             that cannot be pruned so, or that has no counterpart in tf_keras.
-        NonFiniteLossError: the loss became NaN or infinite.
+        NonFiniteLossError: the loss or a weight became NaN or infinite.
         RuntimeError: in the end a tensor lacks the zeros asked for.
         ImportError: TF-MOT is not installed.
 
@@ -130,6 +130,7 @@ def prune_weights(
         callbacks=[tfmot.UpdatePruningStep(), training.StopAtBadLoss(), *callbacks],
         verbose=verbose,
     )
+    training.check_finite(bridge.layers)
     for wrapper in (layer for layer in pruned.layers if hasattr(layer, "pruning_vars")):
         for weight, mask, _ in wrapper.pruning_vars:
             pattern.check_zeros(wrapper.layer.name, weight.numpy(), mask.numpy())

@@ -149,9 +149,7 @@ def taught(pruned, teacher, loss, temperature, alpha):
 
 def default_loss(model):
     """Sparse categorical cross-entropy for a `keras.Model`, as its end shows from logits or not."""
-    return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=not returns_probabilities(model)
-    )
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=not returns_probabilities(model))
 
 
 class StopAtBadLoss(tf_keras.callbacks.Callback):
@@ -160,11 +158,25 @@ class StopAtBadLoss(tf_keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
-            raise NonFiniteLossError(
-                f"The loss became {loss} at batch {batch + 1} of an epoch; the model given to "
-                "prune_weights is unchanged. Lower the learning rate, clip gradients (clipnorm), "
-                "or look for bad values in the data."
-            )
+            raise _not_finite(f"The loss became {loss} at batch {batch + 1} of an epoch")
+
+
+def check_finite(layers):
+    """Raises NonFiniteLossError where a weight is NaN or infinite: the loss need not show it.
+
+    Args:
+        layers: dict from name to layer.
+    """
+    for name, layer in layers.items():
+        if not all(np.isfinite(value).all() for value in layer.get_weights()):
+            raise _not_finite(f"Weights of layer '{name}' became NaN or infinite")
+
+
+def _not_finite(what):
+    return NonFiniteLossError(
+        f"{what}; the model given to prune_weights is unchanged. Lower the learning rate, clip "
+        "gradients (clipnorm), or look for bad values in the data."
+    )
 
 
 def checked_callbacks(callbacks):

@@ -147,7 +147,7 @@ class Translation:
         return self._made(value)
 
     def _registered_activation(self, value):
-        name = str(value["config"])
+        name = str(value.get("config"))
         if not name.startswith("keras_cascade>"):
             raise NoTwin("its activation is a function of your own; use one by its name")
         return self.activation(name)

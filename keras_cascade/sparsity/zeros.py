@@ -76,7 +76,8 @@ class Pattern:
         if wrong:
             raise RuntimeError(
                 f"Layer '{name}' has {found} after training. A schedule of TF-MOT's must end at "
-                "that sparsity, any other at 1, and before training ends."
+                "that sparsity, any other at 1, and before training ends. TF-MOT does not mask "
+                "what is zero already, by a constraint or as it was pruned further before."
             )
 
     def _share(self, weight):
