@@ -25,8 +25,7 @@ from keras_cascade.profile import gzipped_bytes, measure_latency, profile
 from keras_cascade.study.grid import name_and_width
 from keras_cascade.study.methods import METHODS, TEACHERS, Task, check_reachable
 from keras_cascade.study.records import Records
-from keras_cascade.study.teachers import Teachers
-from keras_cascade.surgery import SurgeryError
+from keras_cascade.study.teachers import TeacherChangedError, Teachers
 
 _LATENCY_RUNS = 200
 _as_it_is = contextlib.nullcontext
@@ -52,6 +51,8 @@ class StudyRunner:
 
     Raises:
         ValueError: results of other settings are in the folder.
+        TeacherChangedError: in `run`, a teacher in the folder is not the one that finished cells
+            of it started from.
 
     Example:
 
@@ -117,7 +118,7 @@ class StudyRunner:
             teacher = self._teachers.of(cell)
             self._check_teacher(cell, teacher)
             result = self._trained(cell, teacher)
-        except (ValueError, NonFiniteLossError, SurgeryError) as error:
+        except (ValueError, RuntimeError, NonFiniteLossError) as error:
             result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         row = {
             **dataclasses.asdict(cell),
@@ -136,7 +137,7 @@ class StudyRunner:
             if same and row.get("teacher_accuracy", teacher.figures["accuracy"]) != (
                 teacher.figures["accuracy"]
             ):
-                raise RuntimeError(
+                raise TeacherChangedError(
                     f"The teacher of {cell} has accuracy {teacher.figures['accuracy']}, the one "
                     f"that finished cells of it started from {row['teacher_accuracy']}: "
                     f"'{self.folder / 'teachers'}' has changed since. Put it back, or choose "

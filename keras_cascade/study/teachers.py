@@ -18,6 +18,10 @@ from keras_cascade.report import write_json
 from keras_cascade.study.grid import name_and_width
 
 
+class TeacherChangedError(OSError):
+    """A teacher's file is not the one that finished cells started from."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Teacher:
     """A trained teacher.
