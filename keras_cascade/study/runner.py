@@ -134,8 +134,10 @@ class StudyRunner:
         """A teacher that was lost and trained anew must be the one that finished cells had."""
         for row in self.records.rows:
             same = (row["model"], row["dataset"], row["seed"]) == cell.teacher
-            if same and row.get("teacher_accuracy", teacher.figures["accuracy"]) != (
-                teacher.figures["accuracy"]
+            if (
+                same
+                and row.get("teacher_accuracy", teacher.figures["accuracy"])
+                != (teacher.figures["accuracy"])
             ):
                 raise TeacherChangedError(
                     f"The teacher of {cell} has accuracy {teacher.figures['accuracy']}, the one "

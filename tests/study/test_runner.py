@@ -108,7 +108,9 @@ def test_another_teacher_than_that_of_finished_cells_is_refused(tmp_path):
     _runner(tmp_path, ["teacher"]).run()
     (figures,) = (tmp_path / "teachers").glob("*.json")
     figures.write_text(json.dumps({**json.loads(figures.read_text()), "accuracy": 0.123}))
-    with pytest.raises(teachers.TeacherChangedError, match="has accuracy 0.123, the one that finished cells"):
+    with pytest.raises(
+        teachers.TeacherChangedError, match="has accuracy 0.123, the one that finished cells"
+    ):
         _runner(tmp_path, ["teacher", "dense"]).run()
 
 
