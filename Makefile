@@ -41,11 +41,13 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-random test-zoo demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
+.PHONY: help install test test-slow test-random test-zoo demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
 	@echo 'make test     run the tests (PYTEST_FLAGS="-k graph" narrows them)'
+	@echo 'make test-slow'
+	@echo '              run the tests that go over more families, methods and architectures'
 	@echo 'make test-zoo cut and verify every model of keras.applications; writes docs/coverage.md'
 	@echo 'make test-random'
 	@echo '              cut many random models, from a new seed each time (minutes)'
@@ -113,7 +115,12 @@ endif
 	@pwd -P > $@
 
 test: install
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_FLAGS)
+	@echo 'Left out: tests marked slow, which go over more families, methods and architectures'
+	@echo '(make test-slow).'
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m 'not slow' $(PYTEST_FLAGS)
+
+test-slow: install
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(PYTEST_FLAGS)
 
 # Goes on where it was broken off. ZOO_FLAGS="--models=VGG16,ResNet50" narrows it.
 ZOO_FLAGS ?=

@@ -37,16 +37,15 @@ def architecture(request):
     return _built_once(request.param)
 
 
-@pytest.fixture(params=networks.ARCHITECTURES + networks.DEEP)
+@pytest.fixture(
+    params=[
+        *networks.ARCHITECTURES,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in networks.DEEP),
+    ]
+)
 def architecture_or_deep(request):
     """As `architecture`, and the deep networks too."""
     return _built_once(request.param)
-
-
-@pytest.fixture(params=networks.ARCHITECTURES)
-def fresh_architecture(request):
-    """As `architecture`, for a test that changes the weights."""
-    return networks.build(request.param)
 
 
 @functools.cache

@@ -88,6 +88,7 @@ for case in ("multi_head", "multi_head_dropout", "layer_normalization", "lstm", 
 """
 
 
+@pytest.mark.slow
 def test_layers_that_mix_channels_inside_are_cut_exactly_on_jax():
     pytest.importorskip("jax", reason="the JAX backend needs jax")
     printed = _run(LAYERS_THAT_MIX_INSIDE, "jax")

@@ -91,7 +91,7 @@ class Teachers:
         settings = dataclasses.replace(self._protocol.settings, seed=cell.seed)
         recipe.train_teacher(model, dataclasses.replace(images, test=None), settings)
         seconds = time.monotonic() - started
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"tmp_{path.name}")
         model.save(temporary)
         temporary.replace(path)

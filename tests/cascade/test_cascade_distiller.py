@@ -43,9 +43,16 @@ def fitted():
     return fit(networks.small_convnet())
 
 
-def test_invariants_of_a_trained_cascade(fresh_architecture):
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("vgg16", "resnet20") else [pytest.mark.slow])
+        for name in networks.ARCHITECTURES
+    ],
+)
+def test_invariants_of_a_trained_cascade(name):
     """Invariants 1, 2, 3, 5 and 7 on every architecture, with masks by saliency."""
-    model = fresh_architecture
+    model = networks.build(name)
     initial = model.get_weights()
     levels = (0.3, 0.6) if len(model.layers) < 100 else (0.6,)  # a deep one takes long
     cascade, logs, (x, y) = fit(model, epochs=2, levels=levels, eager=True, classes=5)

@@ -8,6 +8,7 @@ import running
 SCRIPT = "train_cascade.py"
 
 
+@pytest.mark.slow
 def test_a_small_run(tmp_path):
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     result = running.run(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import keras_cascade as kc
 
-EXAMPLES = int(os.environ.get("RANDOM_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("RANDOM_EXAMPLES", "24"))
 SEED = int(os.environ.get("RANDOM_SEED", "1"))
 SHRINK = [hypothesis.Phase.shrink] if "RANDOM_SEED" in os.environ else []
 PARTS = 2  # one for each process of `make test`

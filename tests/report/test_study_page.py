@@ -151,7 +151,8 @@ def test_failed_runs_are_listed_and_in_no_mean():
 def test_report_writes_everything_whole(tmp_path):
     rows = many_rows(3, models=("resnet20",), seeds=(0, 1))
     paths = report.write_study_report(rows, tmp_path, **TEXT)
-    assert set(paths) == {"results.csv", "table.md", "report.html", *(f"{n}.png" for n in PLOTS)}
+    texts = {"results.csv", "table.md", "findings.md", "report.html"}
+    assert set(paths) == texts | {f"{name}.png" for name in PLOTS}
     assert {path.name for path in tmp_path.iterdir()} == set(paths)
     assert all(paths[name] == tmp_path / name for name in paths)
     page = _Page(paths["report.html"].read_text())

@@ -5,7 +5,7 @@ import networks
 import numpy as np
 import pytest
 from zoo import checking
-from zoo.test_families import FAMILIES
+from zoo.test_families import families
 
 import keras_cascade as kc
 from keras_cascade.graph.tracing import trace
@@ -13,29 +13,17 @@ from keras_cascade.graph.tracing import trace
 # tf_keras holds the constants of a Normalization, and Keras 3 those of gelu, in float32 whatever
 # the layer's dtype; VGG has nothing that rounding grows in, and float32 is faster.
 IN_FLOAT32 = {"VGG16", "EfficientNetV2B0", "ConvNeXtTiny"}
-DEEPEST = {"DenseNet121", "InceptionV3", "NASNetMobile"}
 
 
 @pytest.fixture
-def floatx(request):
+def floatx(name):
     before = keras.config.floatx()
-    keras.config.set_floatx(request.param)
-    yield request.param
+    keras.config.set_floatx("float32" if name in IN_FLOAT32 else "float64")
+    yield keras.config.floatx()
     keras.config.set_floatx(before)
 
 
-@pytest.mark.parametrize(
-    ("name", "floatx"),
-    [
-        pytest.param(
-            name,
-            "float32" if name in IN_FLOAT32 else "float64",
-            marks=[pytest.mark.slow] if name in DEEPEST else [],
-        )
-        for name in FAMILIES
-    ],
-    indirect=["floatx"],
-)
+@pytest.mark.parametrize("name", families())
 def test_family_has_an_equal_twin(name, floatx, rng):
     """In float64 the deep ones too, where rounding grows from layer to layer, agree exactly."""
     model = checking.build(name)

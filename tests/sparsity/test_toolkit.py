@@ -49,6 +49,7 @@ print(tf.keras.layers.Dense is keras.layers.Dense, os.environ.get("TF_USE_LEGACY
 """
 
 
+@pytest.mark.slow
 def test_on_jax_in_a_process_of_its_own():
     """And there tf.keras is what it would have been, although TF-MOT was imported."""
     pytest.importorskip("jax", reason="the JAX backend needs jax")

@@ -3,57 +3,27 @@
 import json
 import types
 
-import networks
 import pytest
-import tensorflow as tf
+import tiny_grid
 
 from keras_cascade import recipe
-from keras_cascade.data import ImageData
-from keras_cascade.study import METHODS, Grid, Protocol, StudyRunner, methods, teachers
-
-STEPS, EPOCHS = 4, 2
+from keras_cascade.study import METHODS, Protocol, methods, teachers
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
-    """A tiny network under the name "tiny", and 32 random images under the name "noise"."""
-
-    def load(name, *, batch_size, **_):
-        x, y = networks.examples_for(networks.small_convnet(), 32)
-        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
-        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS)
-
-    def narrower(network, *_, **__):
-        return networks.small_convnet(normalised=False)
-
-    monkeypatch.setattr(teachers.data, "load", load)
-    monkeypatch.setattr(
-        teachers.models, "build_model", lambda *_, **__: networks.small_convnet(regularizer="l2")
-    )
-    monkeypatch.setattr(methods, "widest_model", narrower)
+    tiny_grid.use_tiny(monkeypatch.setattr)
 
 
-def _runner(folder, names, amounts=(0.4,), say=lambda line: None, **settings):
-    settings = {
-        "epochs": 1,
-        "recover_epochs": 1,
-        "teacher_epochs": 1,
-        "min_channels": 1,
-        **settings,
-    }
-    protocol = Protocol(recipe.Settings(budget="params", **settings), batch_size=8)
-    grid = Grid(("tiny",), ("noise",), tuple(names), amounts, (0,))
-    return StudyRunner(grid, protocol, folder, say=say)
-
-
+@pytest.mark.slow
 def test_every_method_takes_the_same_steps_from_the_same_teacher(tmp_path):
-    runner = _runner(tmp_path, METHODS)
+    runner = tiny_grid.runner(tmp_path, METHODS)
     runner.check()
     rows = {row["method"]: row for row in runner.run()}
     assert not [row for row in rows.values() if "error" in row]
     assert list(rows) == list(METHODS)
     assert rows.pop("teacher")["steps"] == 0
-    assert {row["steps"] for row in rows.values()} == {EPOCHS * STEPS}
+    assert {row["steps"] for row in rows.values()} == {tiny_grid.TOTAL_STEPS}
     assert len({row["teacher_accuracy"] for row in rows.values()}) == 1
     assert len(list((tmp_path / "teachers").glob("*.keras"))) == 1
     whole = rows["dense"]["teacher_params"]
@@ -71,8 +41,8 @@ def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
         return task.teacher
 
     monkeypatch.setitem(METHODS, "dense", lazy)
-    with pytest.raises(AssertionError, match=f"took {STEPS} training steps and not 8"):
-        _runner(tmp_path, ["dense"]).run()
+    with pytest.raises(AssertionError, match="took 4 training steps and not 8"):
+        tiny_grid.runner(tmp_path, ["dense"]).run()
 
 
 def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch):
@@ -82,11 +52,11 @@ def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch):
     original = METHODS["dense"]
     monkeypatch.setitem(METHODS, "dense", failing)
     lines = []
-    failed, good = _runner(tmp_path, ["dense", "teacher"], say=lines.append).run()
+    failed, good = tiny_grid.runner(tmp_path, ["dense", "teacher"], say=lines.append).run()
     assert failed["error"] == "ValueError: no such luck" and "accuracy" in good
     assert any("failed: ValueError: no such luck" in line for line in lines)
     monkeypatch.setitem(METHODS, "dense", original)
-    rows = _runner(tmp_path, ["dense", "teacher"]).run()
+    rows = tiny_grid.runner(tmp_path, ["dense", "teacher"]).run()
     assert not [row for row in rows if "error" in row]
 
 
@@ -100,23 +70,23 @@ def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch):
 )
 def test_an_amount_out_of_reach_is_found_before_training(tmp_path, name, amount, message):
     with pytest.raises(ValueError, match=f"noise tiny {name} 0.99: .*{message}"):
-        _runner(tmp_path, [name], amounts=(amount,), min_channels=2).check()
+        tiny_grid.runner(tmp_path, [name], amounts=(amount,), min_channels=2).check()
     assert not (tmp_path / "results.jsonl").exists()
 
 
 def test_another_teacher_than_that_of_finished_cells_is_refused(tmp_path):
-    _runner(tmp_path, ["teacher"]).run()
+    tiny_grid.runner(tmp_path, ["teacher"]).run()
     (figures,) = (tmp_path / "teachers").glob("*.json")
     figures.write_text(json.dumps({**json.loads(figures.read_text()), "accuracy": 0.123}))
     with pytest.raises(
         teachers.TeacherChangedError, match="has accuracy 0.123, the one that finished cells"
     ):
-        _runner(tmp_path, ["teacher", "dense"]).run()
+        tiny_grid.runner(tmp_path, ["teacher", "dense"]).run()
 
 
 def test_time_left_is_told(tmp_path):
     lines = []
-    _runner(tmp_path, ["teacher", "dense"], say=lines.append).run()
+    tiny_grid.runner(tmp_path, ["teacher", "dense"], say=lines.append).run()
     assert any("1 to go, about 1 min" in line for line in lines)
     assert "that was the last" in lines[-1]
 

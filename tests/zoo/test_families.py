@@ -20,7 +20,17 @@ FAMILIES = (
 )
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+QUICK = {"VGG16", "MobileNet", "MobileNetV3Small"}
+
+
+def families():
+    """The names as parameters of a test, all but the quickest marked slow."""
+    return [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FAMILIES
+    ]
+
+
+@pytest.mark.parametrize("name", families())
 def test_family_is_cut_exactly(name, tmp_path):
     row = checking.check_model(checking.build(name), tmp_path)
     assert checking.problems(row) == []
