@@ -100,7 +100,7 @@ def prune_weights(
     from keras_cascade.sparsity import training
 
     if two_by_four:
-        planned = [(1, 1.0)]  # TF-MOT has it so
+        planned = [(1, 1.0)]  # TF-MOT prunes so once
     elif isinstance(schedule, tfmot.PruningSchedule):
         planned = schedule
     else:
@@ -131,9 +131,7 @@ def prune_weights(
         verbose=verbose,
     )
     training.check_finite(bridge.layers)
-    for wrapper in (layer for layer in pruned.layers if hasattr(layer, "pruning_vars")):
-        for weight, mask, _ in wrapper.pruning_vars:
-            pattern.check_zeros(wrapper.layer.name, weight.numpy(), mask.numpy())
+    _check_zeros(pruned, pattern)
     stripped = tfmot.strip_pruning(pruned)
     for name, layer in bridge.trace.layers.items():
         layer.set_weights(stripped.get_layer(name).get_weights())
@@ -200,6 +198,13 @@ def _wrapped(bridge, pattern, planned, keep):
         )
         wrapped[name] = _transparent(wrapper)
     return wrapped
+
+
+def _check_zeros(pruned, pattern):
+    """Raises RuntimeError unless every wrapped weight of a model has the zeros asked for."""
+    for wrapper in (layer for layer in pruned.layers if hasattr(layer, "pruning_vars")):
+        for weight, mask, _ in wrapper.pruning_vars:
+            pattern.check_zeros(wrapper.layer.name, weight.numpy(), mask.numpy())
 
 
 def _transparent(wrapper):

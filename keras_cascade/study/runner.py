@@ -40,7 +40,7 @@ class StudyRunner:
     Args:
         grid: `Grid`.
         protocol: `Protocol`.
-        folder: output folder that exists.
+        folder: output folder; it is made where it is missing.
         data_dir: of TFDS; None is its own.
         say: function that shows a line of progress.
         quietly: function that makes a context manager, in which each cell is run; it may hold back
