@@ -7,6 +7,12 @@ import keras
 import networks
 import numpy as np
 import pytest
+import tensorflow as tf
+
+# Replicas to try distribution on; TensorFlow takes no others once it runs.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
 
 
 def pytest_collection_finish(session):

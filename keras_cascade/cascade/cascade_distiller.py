@@ -12,10 +12,13 @@ import warnings
 
 import keras
 import numpy as np
+from keras import ops
 
+from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import ChannelGates, Ranking
+from keras_cascade.saliency.gates import gradient_probe
 from keras_cascade.surgery import Surgeon
 from keras_cascade.surgery.views import build_view
 from keras_cascade.table import text_table
@@ -117,13 +120,49 @@ class CascadeDistiller(GuidedTrainer):
         self._ranking, self._gates, self._momentum = ranking, gates, momentum
         self._own_layers = own_layers
         self._base = model
+        self._loss_scale = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            overwrite_with_gradient=True,
+            aggregation="sum",
+            dtype="float32",
+            autocast=False,
+            name="loss_scale",
+        )
 
     def call(self, inputs, training=False):
         """All levels' outputs: dict from level name to tensor."""
         if training:
             for gates in self._gates:
-                gates.fold()
+                gates.fold(ops.convert_to_tensor(self._loss_scale))
         return super().call(inputs, training=training)
+
+    def compile(self, *args, **kwargs):
+        """As `GuidedTrainer.compile`.
+
+        Raises:
+            ValueError: a loss for which no KL is defined; gradient accumulation or use_ema.
+        """
+        super().compile(*args, **kwargs)
+        # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if optimizer.gradient_accumulation_steps:
+            raise ValueError(
+                "With gradient_accumulation_steps no saliency can be had: of weights that an "
+                "optimizer assigns, as it does the gates' gradients, Keras keeps the largest of "
+                "the accumulated gradients and not their sum. Use a larger batch."
+            )
+        if optimizer.use_ema:
+            raise ValueError(
+                "With use_ema=True Keras tries to average the gates' gradients too, and fails. "
+                "Use use_ema=False; the extracted student may be trained on with it."
+            )
+
+    def compute_loss(self, *args, **kwargs):
+        """The sum of the levels' losses and the regularisers; a scalar tensor."""
+        loss = super().compute_loss(*args, **kwargs)
+        probe = gradient_probe(self._loss_scale) / replicas.count()
+        return loss + ops.cast(probe, loss.dtype)
 
     # Masks
 
@@ -155,7 +194,7 @@ class CascadeDistiller(GuidedTrainer):
 
     def saliency(self, level=-1):
         """The present saliency of a level: dict from each prunable group to a float array."""
-        values = self._gates[self._pruned_index(level)].current_saliency()
+        values = self._saliency_of(self._gates[self._pruned_index(level)])
         return {group.name: values[group.units].copy() for group in self.graph.prunable_groups}
 
     def update_masks(self, progress=1.0):
@@ -170,7 +209,7 @@ class CascadeDistiller(GuidedTrainer):
         flips = {}
         for name, level, gates in zip(self.level_names[1:], self.levels, self._gates, strict=True):
             before = self._keep(self.level_names.index(name))
-            keep = self._ranking.keep(gates.current_saliency(), level * progress)
+            keep = self._ranking.keep(self._saliency_of(gates), level * progress)
             gates.mask.assign(keep.astype("float32"))
             flips[name] = int((before != keep).sum())
         return flips
@@ -261,6 +300,9 @@ class CascadeDistiller(GuidedTrainer):
         for key in ("model", "distillation"):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
+
+    def _saliency_of(self, gates):
+        return gates.current_saliency(ops.convert_to_tensor(self._loss_scale))
 
     def _index(self, level):
         if isinstance(level, str) and level in self.level_names:

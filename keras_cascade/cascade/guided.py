@@ -11,6 +11,7 @@ The cascade and plain distillation are both this, with other members.
 import keras
 from keras import ops, tree
 
+from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guard import FiniteLossGuard
 from keras_cascade.cascade.losses import SoftTargetLoss, Targets, check_distillation
 
@@ -76,8 +77,7 @@ class GuidedTrainer(keras.Model):
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, ...
 
         Raises:
-            ValueError: a loss for which no KL is defined, or an optimizer that changes the gate
-                gradients (loss scaling, gradient accumulation, moving-average weights).
+            ValueError: a loss for which no KL is defined.
         """
         self._targets = Targets.of(loss, self.output_classes)
         if self.distillation is None:
@@ -90,11 +90,10 @@ class GuidedTrainer(keras.Model):
             self._guidance_loss = SoftTargetLoss(
                 self.temperature, self._targets.from_logits, self._targets.binary
             )
+        self._label_loss = keras.losses.get(loss) if isinstance(loss, str) else loss
         super().compile(
             optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
         )
-        # Only now: under a mixed_float16 policy Keras has wrapped the optimizer itself.
-        _check_optimizer(self.optimizer)
         for member in self._others.values():
             member.compile(
                 optimizer=None,
@@ -155,14 +154,20 @@ class GuidedTrainer(keras.Model):
             raise ValueError("Training and evaluation need labels: pass y, or batches (x, y).")
         safe_labels, finite = self._checked_labels(y, y_pred[self._main])
         batch = ops.shape(tree.flatten(x)[0])[0]
-        terms = [self._aggregate_additional_loss(term) for term in self.losses]
+        count, share = replicas.count(), replicas.share_of_batch(batch)
+        label_share = self._label_share(share, sample_weight)
+        regularisers = [self._aggregate_additional_loss(term) for term in self.losses]
+        total = 0.0
         for name in self._loss_trackers:
-            loss, divergence = self._member_loss(name, safe_labels, y_pred, sample_weight)
-            self._loss_trackers[name].update_state(loss, sample_weight=batch)
+            loss, divergence = self._member_loss(
+                name, safe_labels, y_pred, sample_weight, label_share, share
+            )
+            total = total + loss
+            self._loss_trackers[name].update_state(_divided(loss, share) * count, batch)
             if divergence is not None:
-                self._kl_trackers[name].update_state(divergence, sample_weight=batch)
-            terms.append(loss)
-        return ops.where(finite, sum(terms), float("nan"))
+                self._kl_trackers[name].update_state(_divided(divergence, share) * count, batch)
+        total = _logged_as(total, _divided(total, share)) + sum(regularisers)
+        return ops.where(finite, total, float("nan"))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates every member's metrics; the main member's have plain names."""
@@ -214,14 +219,24 @@ class GuidedTrainer(keras.Model):
             "or give the model as many outputs as there are classes."
         )
 
-    def _member_loss(self, name, y, y_pred, sample_weight):
-        labels = self._compile_loss(y, y_pred[name], sample_weight)
+    def _member_loss(self, name, y, y_pred, sample_weight, label_share, share):
+        """This replica's part of a member's loss, and of its divergence (None without guides)."""
+        labels = self._compile_loss(y, y_pred[name], sample_weight) * label_share
         guides = self._guides[name]
         if not guides:
             return labels, None
         terms = [self._divergence(y_pred[guide], y_pred[name], sample_weight) for guide in guides]
-        divergence = sum(terms) / len(terms)
+        divergence = sum(terms) / len(terms) * share
         return (1.0 - self.alpha) * labels + self.alpha * divergence, divergence
+
+    def _label_share(self, share, sample_weight):
+        """What the labels' loss of this replica counts, by how that loss is reduced."""
+        reduction = getattr(self._label_loss, "reduction", "sum_over_batch_size")
+        if reduction == "sum":
+            return 1.0
+        if reduction == "mean_with_sample_weight" and sample_weight is not None:
+            return replicas.share_of_batch(ops.sum(sample_weight))
+        return share
 
     def _divergence(self, teacher, student, sample_weight):
         if self.distillation is not None:
@@ -240,6 +255,16 @@ class GuidedTrainer(keras.Model):
         count = ops.sum(ops.cast(outside, "float32"))
         self._bad_labels.assign_add(count)
         return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
+
+
+def _divided(value, share):
+    """`value / share`, and 0 for a replica that has no examples."""
+    return ops.divide_no_nan(value, ops.cast(share, value.dtype))
+
+
+def _logged_as(loss, value):
+    """A tensor with the gradient of `loss`, which Keras logs as `value`."""
+    return loss + ops.stop_gradient(value - loss)
 
 
 def _copies(metrics):
@@ -269,13 +294,3 @@ def _check_members(members, alpha, temperature):
                 f"Model '{model.name}' ({name}) has {len(model.outputs)} outputs; one is needed "
                 "to distil. Train on keras.Model(model.inputs, the_output_that_matters)."
             )
-
-
-def _check_optimizer(optimizer):
-    for refused, advice in (
-        (hasattr(optimizer, "inner_optimizer"), "a loss-scaling optimizer: use a plain one"),
-        (optimizer.gradient_accumulation_steps, "gradient accumulation: use a larger batch"),
-        (optimizer.use_ema, "use_ema=True: use use_ema=False"),
-    ):
-        if refused:
-            raise ValueError(f"The gates' gradients would be changed by {advice}.")

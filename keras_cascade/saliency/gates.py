@@ -19,6 +19,25 @@ from keras import ops
 from keras_cascade.surgery.views import along_axis
 
 
+def gradient_probe(probe):
+    """A scalar 0 to add to a loss; the "gradient" that reaches `probe` is the loss's own.
+
+    So it is 1, or what a loss-scaling optimizer multiplies the loss by. Such optimizers scale the
+    gradients down again, but not those of weights that they only assign.
+    """
+
+    @ops.custom_gradient
+    def zero(probe):
+        def gradient(*args, upstream=None):
+            if upstream is None:
+                (upstream,) = args
+            return ops.cast(upstream, "float32")
+
+        return ops.zeros_like(probe), gradient
+
+    return zero(ops.convert_to_tensor(probe))
+
+
 class ChannelGates(keras.layers.Layer):
     """The gates of one level.
 
@@ -91,17 +110,23 @@ class ChannelGates(keras.layers.Layer):
     def compute_output_spec(self, inputs, place):
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
-    def fold(self):
-        """Takes the gate gradient of the last step into the moving average."""
-        self.saliency.assign(self._folded(self.saliency, self.probe))
+    def fold(self, loss_scale):
+        """Takes the gate gradient of the last step into the moving average.
 
-    def current_saliency(self):
+        Args:
+            loss_scale: what the loss was multiplied by in that step; 0: there was no such step.
+        """
+        self.saliency.assign(self._folded(loss_scale))
+
+    def current_saliency(self, loss_scale):
         """The moving average with the last step's gradient in it; NumPy array `(units,)`."""
-        return ops.convert_to_numpy(self._folded(self.saliency, self.probe))
+        return ops.convert_to_numpy(self._folded(loss_scale))
 
-    def _folded(self, saliency, probe):
-        momentum = self._momentum
-        return momentum * saliency + (1.0 - momentum) * ops.square(probe)
+    def _folded(self, loss_scale):
+        saliency, probe = ops.convert_to_tensor(self.saliency), ops.convert_to_tensor(self.probe)
+        fresh = ops.square(ops.divide_no_nan(probe, loss_scale))
+        folded = self._momentum * saliency + (1.0 - self._momentum) * fresh
+        return ops.where(loss_scale > 0.0, folded, saliency)
 
 
 def _gate(tensor, mask, probe, units, axis):

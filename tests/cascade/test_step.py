@@ -94,7 +94,7 @@ def test_saliency_is_the_loss_gradient_of_each_gate(rng):
         [np.arange(g.size) + g.first_unit for g in cascade.graph.prunable_groups]
     )
     for gates, name in zip(cascade._gates, cascade.level_names[1:], strict=True):
-        saliency, mask = gates.current_saliency(), gates.mask.numpy()
+        saliency, mask = gates.current_saliency(1.0), gates.mask.numpy()
         step, measured = 1e-2, np.zeros(len(mask))
         for unit in units:
             ends = []
@@ -122,10 +122,10 @@ def test_saliency_is_a_moving_average_of_squares(rng):
     cascade.compile(keras.optimizers.SGD(0.0), LOSS, jit_compile=False)
     x, y = networks.examples_for(model, 8)
     cascade.fit(x, y, batch_size=8, epochs=1, verbose=0)
-    once = cascade._gates[2].current_saliency()
+    once = cascade._gates[2].current_saliency(1.0)
     cascade.fit(x, y, batch_size=8, epochs=2, verbose=0)
     np.testing.assert_allclose(
-        cascade._gates[2].current_saliency(), once * (1 + 0.9 + 0.81), rtol=1e-4
+        cascade._gates[2].current_saliency(1.0), once * (1 + 0.9 + 0.81), rtol=1e-4
     )
 
 

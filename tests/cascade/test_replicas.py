@@ -1,0 +1,127 @@
+"""Invariant 4: replicas together do what one device does with the whole batch."""
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+
+import keras
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_cascade as kc
+
+BATCH, EPOCHS = 8, 5
+EXAMPLES = 31  # the last batch, 7, divides evenly among no replicas, but leaves none empty
+REPLICAS = int(os.environ.get("REPLICAS", "2"))
+
+
+@functools.cache
+def mirrored():
+    """The strategy; one for all tests: TensorFlow mixes up the collectives of two in a process."""
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
+
+
+def fitted(make, distributed, callbacks=(), sample_weight=None):
+    """A trainer after 20 steps, and its history.
+
+    Args:
+        make: function without arguments that makes it, compiled.
+        distributed: whether on `REPLICAS` replicas.
+    """
+    keras.utils.set_random_seed(7)
+    with mirrored().scope() if distributed else contextlib.nullcontext():
+        trainer = make()
+    x, y = networks.examples_for(networks.small_convnet(), EXAMPLES)
+    arrays = (x, y) if sample_weight is None else (x, y, sample_weight)
+    data = tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH)
+    history = trainer.fit(
+        data, epochs=EPOCHS, validation_data=data, callbacks=list(callbacks), verbose=0
+    )
+    return trainer, history.history
+
+
+def assert_alike(one, many):
+    """The same logs, and the same weights on every replica."""
+    (one, logs_one), (many, logs_many) = one, many
+    assert set(logs_one) == set(logs_many)
+    for name, values in logs_one.items():
+        np.testing.assert_allclose(logs_many[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+    for expected, variable in zip(one.weights, many.weights, strict=True):
+        expected = keras.ops.convert_to_numpy(expected)
+        copies = getattr(variable.value, "values", [variable.value])
+        for found in copies:
+            atol = 1e-5 * max(1e-3, np.abs(expected).max())
+            np.testing.assert_allclose(
+                found.numpy(), expected, rtol=1e-5, atol=atol, err_msg=variable.path
+            )
+
+
+def synchronised(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+    return model
+
+
+def cascade(loss_options=None, **options):
+    model = synchronised(networks.small_convnet(regularizer="l2"))
+    made = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.5, **options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, **(loss_options or {}))
+    made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
+    return made
+
+
+def distiller():
+    student = networks.small_convnet(normalised=False)
+    made = kc.Distiller(student, synchronised(networks.small_convnet()))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
+    return made
+
+
+def test_cascade_on_replicas():
+    runs = [
+        fitted(cascade, distributed, [kc.CascadeCallback(end=16, frequency=1)])
+        for distributed in (False, True)
+    ]
+    assert_alike(*runs)
+    masks = [runs[1][0].masks(level) for level in ("ta1", "student")]
+    assert not all(mask.all() for level in masks for mask in level.values())
+    assert runs[1][0].extract().count_params() == runs[0][0].extract().count_params()
+
+
+@pytest.mark.slow
+def test_distiller_on_replicas():
+    assert_alike(*(fitted(distiller, distributed) for distributed in (False, True)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reduction", ["sum", "mean_with_sample_weight", "sum_over_batch_size"])
+def test_weighted_examples_under_every_reduction(reduction, rng):
+    weights = rng.uniform(0.0, 2.0, EXAMPLES).astype("float32")
+
+    def make():
+        return cascade({"reduction": reduction})
+
+    assert_alike(
+        *(fitted(make, distributed, sample_weight=weights) for distributed in (False, True))
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(REPLICAS != 2, reason="this is the process of four replicas")
+def test_on_four_replicas():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    result = subprocess.run(
+        [*command, "-k", "test_cascade_on or test_distiller_on"],
+        env={**os.environ, "REPLICAS": "4"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout
+    assert "2 passed" in result.stdout
