@@ -19,6 +19,7 @@ import time
 import keras
 import user_errors
 from absl import flags
+from backups import Backups
 
 import keras_cascade as kc
 from keras_cascade import data, models, recipe, report
@@ -91,13 +92,32 @@ flags.DEFINE_float(
 flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.")
 flags.DEFINE_integer("seed", 0, "Of weights, data order, augmentation and dropout.")
 flags.DEFINE_string("output_dir", "runs/cascade", "Where results and models are written.")
+flags.DEFINE_string(
+    "strategy",
+    "none",
+    "none, mirrored (all GPUs), or mirrored:N (N GPUs; without any, N parts of the CPU).",
+)
+flags.DEFINE_bool(
+    "resume",
+    True,
+    "Go on with the run that output_dir holds, if one was broken off there; --noresume begins "
+    "anew.",
+)
+flags.DEFINE_integer("backup_every", 1000, "Steps between backups, besides those of every epoch.")
 
 FLAGS = flags.FLAGS
 
 
 def main(_):
+    scope, replicas = recipe.distribution_scope(FLAGS.strategy)
+    with scope:
+        _run(replicas)
+
+
+def _run(replicas):
     settings = _settings()
     output_dir = report.writable_folder(FLAGS.output_dir)
+    backups = Backups(output_dir / "backup", _configuration(), FLAGS.backup_every, FLAGS.resume)
     started = time.monotonic()
     keras.utils.set_random_seed(FLAGS.seed)
     images = data.load(
@@ -107,13 +127,15 @@ def main(_):
         max_train_examples=FLAGS.max_train_examples,
         image_size=FLAGS.image_size,
         seed=FLAGS.seed,
+        replicas=replicas,
     )
     original = _initial_teacher(images)
     _check_levels(original, settings)
     if not FLAGS.teacher:
-        recipe.train_teacher(original, images, settings, [_progress("teacher")])
+        progress = [_progress("teacher")]
+        recipe.train_teacher(original, images, settings, progress, backups.of("teacher"))
         original.save(output_dir / "teacher.keras")
-    cascade, history, models_of_rows = _train_all(original, images, settings)
+    cascade, history, models_of_rows = _train_all(original, images, settings, backups)
     print(f"\n{cascade.levels_summary()}\n")
     rows = [
         recipe.evaluate(name, model, images, FLAGS.seed) for name, model in models_of_rows.items()
@@ -121,6 +143,12 @@ def main(_):
     print(_table(rows))
     seconds = time.monotonic() - started
     _write(output_dir, rows, models_of_rows["student"], images, history, seconds)
+    backups.delete()
+
+
+def _configuration():
+    """The flags of this script: dict from name to value."""
+    return {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
 
 
 def _settings():
@@ -177,11 +205,15 @@ def _check_levels(model, settings):
     recipe.make_cascade(copy_model(model), settings)
 
 
-def _train_all(original, images, settings):
+def _train_all(original, images, settings, backups):
     """Cascade, recovery and yardstick; returns the cascade, its logs and the rows' models."""
     level_zero = copy_model(original)
     cascade, history = recipe.train_cascade(
-        level_zero, images, settings, [_progress("cascade", "student_macs")]
+        level_zero,
+        images,
+        settings,
+        [_progress("cascade", "student_macs")],
+        backups.of("cascade"),
     )
     trained = {name: cascade.extract(name) for name in cascade.level_names}
     student = trained["student"]
@@ -192,11 +224,19 @@ def _train_all(original, images, settings):
             "last_assistant": list(trained.values())[-2],
         }[FLAGS.recover_from]
         recipe.recover(
-            student, guide, images, settings, settings.recover_epochs, [_progress("recovery")]
+            student,
+            guide,
+            images,
+            settings,
+            settings.recover_epochs,
+            [_progress("recovery")],
+            backups.of("recovery"),
         )
-    yardstick = recipe.one_shot_l1(original, images, settings, [_progress("one-shot L1")])
+    yardstick = recipe.one_shot_l1(
+        original, images, settings, [_progress("one-shot L1")], backups.of("one_shot_l1")
+    )
     rows = {"original": original, **trained, "l1_finetuned": yardstick}
-    return cascade, history.history, rows
+    return cascade, history, rows
 
 
 def _progress(title, *more):
@@ -238,9 +278,7 @@ def _write(output_dir, rows, student, images, history, seconds):
             "differences": differences,
             "history": history,
             "seconds": round(seconds, 1),
-            "configuration": {
-                flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
-            },
+            "configuration": _configuration(),
             "versions": report.versions(),
         },
     )

@@ -5,7 +5,7 @@ import sys
 
 from absl import app, flags, logging
 
-from keras_cascade import NonFiniteLossError
+from keras_cascade import NonFiniteLossError, TrainingInterrupted
 
 INTERRUPTED = 130
 
@@ -28,6 +28,9 @@ def run(main, on_interrupt="Interrupted."):
                     f"Unexpected argument '{argv[1]}'. Options begin with --; see --help."
                 )
             main(argv)
+        except TrainingInterrupted as stopped:
+            print(f"\n{stopped}", file=sys.stderr)
+            sys.exit(128 + stopped.signal_number)
         except KeyboardInterrupt:
             print(f"\n{on_interrupt}", file=sys.stderr)
             sys.exit(INTERRUPTED)

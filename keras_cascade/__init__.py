@@ -20,6 +20,8 @@ from keras_cascade.cascade import (
     NonFiniteLossError,
     PolynomialSchedule,
     SoftTargetLoss,
+    TrainingBackup,
+    TrainingInterrupted,
 )
 from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
 from keras_cascade.profile import ModelProfile, netscore, performance_efficiency, profile
@@ -45,6 +47,8 @@ __all__ = [
     "SparsityGuard",
     "Surgeon",
     "SurgeryError",
+    "TrainingBackup",
+    "TrainingInterrupted",
     "__version__",
     "from_tf_keras",
     "masked_view",

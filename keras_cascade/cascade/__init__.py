@@ -1,5 +1,6 @@
 """The cascade: teacher, assistants and student trained and pruned together."""
 
+from keras_cascade.cascade.backup import TrainingBackup, TrainingInterrupted
 from keras_cascade.cascade.callback import CascadeCallback
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.distiller import Distiller
@@ -16,5 +17,7 @@ __all__ = [
     "NonFiniteLossError",
     "PolynomialSchedule",
     "SoftTargetLoss",
+    "TrainingBackup",
+    "TrainingInterrupted",
     "returns_probabilities",
 ]

@@ -21,7 +21,8 @@ class CascadeCallback(keras.callbacks.Callback):
     and `<level>_flips` (channels whose mask changed in that epoch). A level that in the end misses
     its target by over 1% of the budget is named, with the reason. A callback that restores weights
     of an earlier epoch (EarlyStopping with restore_best_weights) restores its masks too: let it
-    start after `end`. Each call of `fit` begins the schedule anew.
+    start after `end`. A `fit` that ended begins the schedule anew when it is called again; one
+    that was interrupted, or is restored from a backup, goes on with it.
 
     Args:
         begin: first step that may prune: a float is a fraction of training, an int a step.
@@ -75,34 +76,28 @@ class CascadeCallback(keras.callbacks.Callback):
                 f"Pruning would end at step {self._end}, not after it begins at {self._begin}. "
                 "Train for more steps, or move begin and end apart."
             )
-        total = self.params.get("epochs", 0) * (self.params.get("steps") or 0)
-        if total and self._end > total:
-            warnings.warn(
-                f"Pruning ends at step {self._end}, training already at step {total}: the levels "
-                "will miss their targets. Lower end, or train longer.",
-                stacklevel=2,
-            )
         self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
-        self._next = self._begin + self._every
-        self._done = 0
+        self._done = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._steps_before = (
-            self._done if not self.params.get("steps") else (epoch * self.params["steps"])
-        )
+        if self._done is None:  # only now: callbacks that restore a state do so at the beginning
+            self._done = self._cascade.schedule_step
+            self._next = self._after(self._done)
+            self._warn_of_late_end()
+        self._steps_before = self._done
         self._flips = dict.fromkeys(self._cascade.level_names[1:], 0)
 
     def on_train_batch_end(self, batch, logs=None):
         # With steps_per_execution > 1 `batch` jumps: an update that was passed is made up for.
-        self._done = self._steps_before + batch + 1
-        if self._done < min(self._next, self._end) or self._next > self._end:
+        self._done = self._cascade.schedule_step = self._steps_before + batch + 1
+        if self._done < self._next or self._next > self._end:
             return
         at = min(self._done, self._end)
         progress = (at - self._begin) / (self._end - self._begin)
         # Reading self.model, not the name kept here, makes JAX write its state to the variables.
         for name, count in self.model.update_masks(self.schedule(progress)).items():
             self._flips[name] += count
-        self._next = self._end + 1 if at == self._end else min(at + self._every, self._end)
+        self._next = self._after(self._done)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is None:
@@ -113,8 +108,27 @@ class CascadeCallback(keras.callbacks.Callback):
         logs.update({f"{name}_flips": count for name, count in self._flips.items()})
 
     def on_train_end(self, logs=None):
+        self._cascade.schedule_step = 0
+        if self._done is None or self._done < self._end:
+            return  # what begins after the end of training was warned of
         for name, reason in self._cascade.misses().items():
             print(f"CascadeCallback: level '{name}': {reason}")
+
+    def _after(self, step):
+        """The first step after this one at which masks are updated; beyond the end: none is."""
+        if step >= self._end:
+            return self._end + 1
+        periods = max(0, step - self._begin) // self._every
+        return min(self._begin + (periods + 1) * self._every, self._end)
+
+    def _warn_of_late_end(self):
+        total = self.params.get("epochs", 0) * (self.params.get("steps") or 0)
+        if total and self._end > total and not self._done:
+            warnings.warn(
+                f"Pruning ends at step {self._end}, training already at step {total}: the levels "
+                "will miss their targets. Lower end, or train longer.",
+                stacklevel=2,
+            )
 
     def _step(self, point):
         if isinstance(point, numbers.Integral):

@@ -56,6 +56,8 @@ class CascadeDistiller(GuidedTrainer):
     Attributes:
         graph: the model's `ChannelGraph`.
         level_names: list of str, "teacher", "ta1", ..., "student".
+        schedule_step: steps of the schedule that a `CascadeCallback` has run so far; 0 once it
+            has ended.
 
     Raises:
         TypeError: `model` is a subclassed model.
@@ -120,6 +122,7 @@ class CascadeDistiller(GuidedTrainer):
         self._ranking, self._gates, self._momentum = ranking, gates, momentum
         self._own_layers = own_layers
         self._base = model
+        self.schedule_step = 0
         self._loss_scale = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -144,6 +147,7 @@ class CascadeDistiller(GuidedTrainer):
             ValueError: a loss for which no KL is defined; gradient accumulation or use_ema.
         """
         super().compile(*args, **kwargs)
+        self.schedule_step = 0
         # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer.gradient_accumulation_steps:
@@ -277,6 +281,17 @@ class CascadeDistiller(GuidedTrainer):
         header = ["level", f"{self.budget} to remove", "params", "left", "MACs", "left"]
         notes = [f"{name}: {reason}" for name, reason in self.misses().items()]
         return "\n".join([text_table(header, rows), *notes])
+
+    def save_own_variables(self, store):
+        """As `GuidedTrainer`, and how far pruning has come."""
+        super().save_own_variables(store)
+        store["schedule_step"] = np.array(self.schedule_step)
+
+    def load_own_variables(self, store):
+        """The counterpart of `save_own_variables`."""
+        self.schedule_step = int(np.array(store["schedule_step"]))
+        names = [name for name in store.keys() if name != "schedule_step"]  # noqa: SIM118
+        super().load_own_variables({name: store[name] for name in names})
 
     def get_config(self):
         return {

@@ -206,6 +206,21 @@ class GuidedTrainer(keras.Model):
         """Size of the last axis of the members' output."""
         return self._members[self._main].output_shape[-1]
 
+    # What Keras saves
+
+    def save_own_variables(self, store):
+        """As Keras does, and the states of the random numbers (dropout) of all members."""
+        super().save_own_variables(store)
+        for index, state in enumerate(seed_states(self)):
+            store[f"seed_{index}"] = state
+
+    def load_own_variables(self, store):
+        """The counterpart of `save_own_variables`."""
+        names = [name for name in store.keys() if not name.startswith("seed_")]  # noqa: SIM118
+        super().load_own_variables({name: store[name] for name in names})
+        for index, state in enumerate(seed_states(self)):
+            state.assign(store[f"seed_{index}"])
+
     # Pieces
 
     def labels_outside(self):
@@ -255,6 +270,12 @@ class GuidedTrainer(keras.Model):
         count = ops.sum(ops.cast(outside, "float32"))
         self._bad_labels.assign_add(count)
         return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
+
+
+def seed_states(model):
+    """The states of a model's random number generators, which are no weights: list of variables."""
+    others = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
+    return [variable for variable in model.variables if id(variable) not in others]
 
 
 def _divided(value, share):

@@ -20,6 +20,7 @@ _CACHE_BYTES = 2**30
 # Compressed photographs of about 0.1 MB each; files are read in random order besides.
 _SHUFFLE_BUFFER = 4096
 _DEFAULT_LARGE_SIZE = 224
+_LARGE_PRIME = 1_000_003  # so that no epoch of one seed is one of the next seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,9 @@ class ImageData:
         train_examples: images in one epoch of `train`.
         test_examples: images in `test`.
         steps_per_epoch: batches in one epoch of `train`.
+        from_epoch: function from a number of epochs to the endless stream of batches that follows
+            them. The order and the augmentation of an epoch depend on its number only, so a run
+            can go on where it was broken off; `steps_per_epoch` batches are one epoch.
 
     Example:
         >>> load("digits", batch_size=32).steps_per_epoch
@@ -50,6 +54,7 @@ class ImageData:
     train_examples: int
     test_examples: int
     steps_per_epoch: int
+    from_epoch: Any = None
 
 
 def load(
@@ -61,6 +66,7 @@ def load(
     image_size: int | None = None,
     augment: bool = True,
     seed: int = 0,
+    replicas: int = 1,
 ) -> ImageData:
     """Loads an image classification data set as shuffled, augmented, normalised batches.
 
@@ -75,8 +81,8 @@ def load(
 
     Batches depend on `seed` and, as everything in tf.data, on TensorFlow's global seed
     (`keras.utils.set_random_seed`) at the time of this call; on nothing else. Each pass over
-    `train` is the next epoch, with its own order and augmentation; `iter(data.train)` alone counts
-    as one, so k such calls make a fresh `ImageData` continue at epoch k.
+    `train` is the next epoch, with its own order and augmentation; how many passes `fit` begins is
+    Keras' own affair, so to go on in the middle of a run take `from_epoch`.
 
     Args:
         name: "digits" or a TensorFlow Datasets name, with its configuration if it has several.
@@ -91,6 +97,8 @@ def load(
         augment: False leaves out every random change of the training images; they are still
             shuffled.
         seed: integer >= 0.
+        replicas: among how many a batch will be divided. TensorFlow fails where one is left with
+            nothing: a last training batch that would is dropped, and test batches are made smaller.
 
     Returns:
         `ImageData`.
@@ -108,7 +116,7 @@ def load(
         >>> images.shape, data.classes
         (TensorShape([100, 8, 8, 1]), 10)
     """
-    _check_arguments(batch_size, max_train_examples, image_size, seed)
+    _check_arguments(batch_size, max_train_examples, image_size, seed, replicas)
     tf = import_extra("tensorflow", "Loading data sets")
     recipe = recipe_for(name)
     if name == DIGITS:
@@ -116,30 +124,56 @@ def load(
     else:
         source = tfds_source(name, data_dir, max_train_examples, recipe.test_splits, seed)
     shape = _input_shape(source, image_size)
+    whole_only = _starves(source.train_examples % batch_size, replicas)
+    test_size = _test_batch_size(source.test_examples, batch_size, replicas)
+    train = _TrainBatches(tf, source, recipe, shape, batch_size, whole_only, augment, seed)
     return ImageData(
         name=name,
-        train=_train_batches(tf, source, recipe, shape, batch_size, augment, seed),
-        test=_test_batches(tf, source, recipe, shape, batch_size),
+        train=train.passes(),
+        from_epoch=train.from_epoch,
+        test=_test_batches(tf, source, recipe, shape, test_size),
         classes=source.classes,
         input_shape=shape,
         train_examples=source.train_examples,
         test_examples=source.test_examples,
-        steps_per_epoch=math.ceil(source.train_examples / batch_size),
+        steps_per_epoch=math.ceil(source.train_examples / batch_size) - whole_only,
     )
 
 
 def _check_arguments(
-    batch_size: int, max_train_examples: int | None, image_size: int | None, seed: int
+    batch_size: int,
+    max_train_examples: int | None,
+    image_size: int | None,
+    seed: int,
+    replicas: int,
 ) -> None:
     for argument, value in (
+        ("replicas", replicas),
         ("batch_size", batch_size),
         ("max_train_examples", max_train_examples),
         ("image_size", image_size),
     ):
         if value is not None and value <= 0:
             raise ValueError(f"{argument} must be at least 1. Received: {value}")
+    if _starves(batch_size, replicas):
+        raise ValueError(
+            f"A batch of {batch_size} leaves one of {replicas} replicas with nothing. Take a "
+            f"batch_size that is a multiple of {replicas}."
+        )
     if seed < 0:
         raise ValueError(f"seed must be at least 0. Received: {seed}")
+
+
+def _starves(batch: int, replicas: int) -> bool:
+    """Whether a batch leaves a replica with nothing: each takes the same share, rounded up."""
+    return 0 < batch <= -(-batch // replicas) * (replicas - 1)
+
+
+def _test_batch_size(examples: int, batch_size: int, replicas: int) -> int:
+    for size in range(batch_size, 0, -1):
+        if not _starves(size, replicas) and not _starves(examples % size, replicas):
+            return size
+    raise ValueError(f"{examples} test images cannot be divided among {replicas} replicas.")
 
 
 def _input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
@@ -170,42 +204,55 @@ def _fits_in_memory(source: Source, shape: tuple[int, int, int], examples: int) 
     return examples * math.prod(shape) * bytes_per_value <= _CACHE_BYTES
 
 
-def _train_batches(
-    tf,
-    source: Source,
-    recipe: Recipe,
-    shape: tuple[int, int, int],
-    batch_size: int,
-    augment: bool,
-    seed: int,
-):
-    large = preprocessing.is_large(source.image_shape)
-    examples = source.train_examples
-    view = _fixed_view(source, shape)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+class _TrainBatches:
+    """The pipeline of the training images, for passes that count themselves or are numbered."""
 
-    def random_view(example, example_seed):
-        image = source.decode(example[0])
-        return (
-            preprocessing.random_resized_crop(image, example_seed, shape[0], recipe.flip),
-            example[1],
-        )
+    def __init__(self, tf, source, recipe, shape, batch_size, whole_only, augment, seed):
+        self._tf, self._source, self._recipe, self._shape = tf, source, recipe, shape
+        self._batch_size, self._whole_only, self._seed = batch_size, whole_only, seed
+        large = preprocessing.is_large(source.image_shape)
+        self._crops, self._shifts = augment and large, augment and not large
+        self._cached = None
+        if not self._crops and _fits_in_memory(source, shape, source.train_examples):
+            self._cached = source.train.map(_fixed_view(source, shape), tf.data.AUTOTUNE).cache()
 
-    def augment_batch(batch, batch_seed):
-        return preprocessing.pad_crop_flip(batch[0], batch_seed, recipe.flip), batch[1]
+    def passes(self):
+        """A data set of which every pass is the next epoch."""
+        seeds = self._tf.data.Dataset.random(seed=self._seed, rerandomize_each_iteration=True)
+        return self._batches(self._seed, seeds.batch(2))
 
-    if augment and large:
-        stored = source.train.shuffle(min(examples, _SHUFFLE_BUFFER), seed)
-        images = tf.data.Dataset.zip(stored, seeds).map(random_view, tf.data.AUTOTUNE)
-    elif _fits_in_memory(source, shape, examples):
-        images = source.train.map(view, tf.data.AUTOTUNE).cache().shuffle(examples, seed)
-    else:
-        images = source.train.shuffle(min(examples, _SHUFFLE_BUFFER), seed)
-        images = images.map(view, tf.data.AUTOTUNE)
-    batches = images.batch(batch_size)
-    if augment and not large:
-        batches = tf.data.Dataset.zip(batches, seeds).map(augment_batch, tf.data.AUTOTUNE)
-    return _finished(tf, batches, source, recipe)
+    def from_epoch(self, start):
+        """An endless stream of batches that begins with a numbered epoch."""
+        data = self._tf.data.Dataset
+
+        def epoch_batches(epoch):
+            seeds = data.counter().map(lambda index: self._tf.stack([_LARGE_PRIME * epoch, index]))
+            return self._batches(self._seed + _LARGE_PRIME * epoch, seeds, reshuffle=False)
+
+        stream = data.range(start, self._tf.int64.max).flat_map(epoch_batches)
+        return stream.prefetch(self._tf.data.AUTOTUNE)
+
+    def _batches(self, seed, seeds, reshuffle=True):
+        tf, source = self._tf, self._source
+        stored = self._cached or source.train
+        buffer = source.train_examples if self._cached else _SHUFFLE_BUFFER
+        images = stored.shuffle(min(source.train_examples, buffer), seed, reshuffle)
+        if self._crops:
+            images = tf.data.Dataset.zip(images, seeds).map(self._random_view, tf.data.AUTOTUNE)
+        elif not self._cached:
+            images = images.map(_fixed_view(source, self._shape), tf.data.AUTOTUNE)
+        batches = images.batch(self._batch_size, drop_remainder=self._whole_only)
+        if self._shifts:
+            batches = tf.data.Dataset.zip(batches, seeds).map(self._shifted, tf.data.AUTOTUNE)
+        return _finished(tf, batches, source, self._recipe)
+
+    def _random_view(self, example, seed):
+        image = self._source.decode(example[0])
+        flip = self._recipe.flip
+        return preprocessing.random_resized_crop(image, seed, self._shape[0], flip), example[1]
+
+    def _shifted(self, batch, seed):
+        return preprocessing.pad_crop_flip(batch[0], seed, self._recipe.flip), batch[1]
 
 
 def _test_batches(tf, source: Source, recipe: Recipe, shape: tuple[int, int, int], batch_size: int):

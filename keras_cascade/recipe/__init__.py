@@ -12,10 +12,12 @@ from keras_cascade.recipe.stages import (
     train_cascade,
     train_teacher,
 )
+from keras_cascade.recipe.strategy import distribution_scope
 
 __all__ = [
     "Settings",
     "distil",
+    "distribution_scope",
     "evaluate",
     "fine_tune",
     "make_cascade",

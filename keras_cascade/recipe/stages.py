@@ -3,8 +3,12 @@
 `train_teacher`, then `train_cascade`, then `recover`; `one_shot_l1` is the yardstick that gets
 the same teacher, the same budget and as many images in all. `fine_tune` and `distil` train any
 model on, by the labels alone or under a teacher. The data is an object with `train`, `test`
-(iterables of batches, as `fit` takes them; `test` may be None), and `steps_per_epoch`.
+(iterables of batches, as `fit` takes them; `test` may be None), and `steps_per_epoch`. With a
+`TrainingBackup` a stage goes on where it was broken off; `from_epoch` of the data, see
+`data.ImageData`, then takes the place of `train`.
 """
+
+import functools
 
 import keras
 
@@ -13,10 +17,10 @@ from keras_cascade.profile import profile
 from keras_cascade.saliency import prune
 
 
-def train_teacher(model, data, settings, callbacks=()):
+def train_teacher(model, data, settings, callbacks=(), backup=None):
     """Trains the model alone, in place, for `settings.teacher_epochs`."""
     rate, epochs = settings.learning_rate, settings.teacher_epochs
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks])
+    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks], backup)
 
 
 def fine_tune(model, data, settings, epochs, callbacks=()):
@@ -41,7 +45,7 @@ def make_cascade(model, settings):
     )
 
 
-def train_cascade(model, data, settings, callbacks=()):
+def train_cascade(model, data, settings, callbacks=(), backup=None):
     """Trains and prunes the cascade of a model, in place.
 
     Args:
@@ -49,17 +53,21 @@ def train_cascade(model, data, settings, callbacks=()):
         data: see the module.
         settings: `Settings`.
         callbacks: further Keras callbacks.
+        backup: `TrainingBackup` or None.
 
     Returns:
-        Pair of the trained `CascadeDistiller` and the `History`.
+        Pair of the trained `CascadeDistiller` and the logs: dict from name to a list.
     """
     cascade = make_cascade(model, settings)
-    callbacks = [CascadeCallback(settings.begin, settings.end), *callbacks]
+    # As steps: an epoch that is gone on with in the middle is no whole one.
+    steps = settings.epochs * data.steps_per_epoch
+    pruning = CascadeCallback(round(settings.begin * steps), round(settings.end * steps))
     rate = settings.prune_learning_rate
-    return cascade, _fit(cascade, data, settings, rate, settings.epochs, callbacks)
+    callbacks = [pruning, *callbacks]
+    return cascade, _fit(cascade, data, settings, rate, settings.epochs, callbacks, backup)
 
 
-def distil(student, teacher, data, settings, epochs, learning_rate, callbacks=()):
+def distil(student, teacher, data, settings, epochs, learning_rate, callbacks=(), backup=None):
     """Trains a model in place by the labels and a frozen teacher.
 
     Args:
@@ -70,21 +78,22 @@ def distil(student, teacher, data, settings, epochs, learning_rate, callbacks=()
         epochs: how many.
         learning_rate: where the cosine begins.
         callbacks: further Keras callbacks.
+        backup: `TrainingBackup` or None.
 
     Returns:
-        The `History`.
+        The logs: dict from name to a list.
     """
     distiller = Distiller(student, teacher, temperature=settings.temperature, alpha=settings.alpha)
-    return _fit(distiller, data, settings, learning_rate, epochs, list(callbacks))
+    return _fit(distiller, data, settings, learning_rate, epochs, list(callbacks), backup)
 
 
-def recover(student, teacher, data, settings, epochs, callbacks=()):
+def recover(student, teacher, data, settings, epochs, callbacks=(), backup=None):
     """Trains a pruned model alone, in place, distilled from a frozen teacher."""
     rate = settings.prune_learning_rate
-    return distil(student, teacher, data, settings, epochs, rate, callbacks)
+    return distil(student, teacher, data, settings, epochs, rate, callbacks, backup)
 
 
-def one_shot_l1(teacher, data, settings, callbacks=()):
+def one_shot_l1(teacher, data, settings, callbacks=(), backup=None):
     """The yardstick: L1 pruning of the same fraction in every layer, then distilled fine-tuning.
 
     It starts from the same trained teacher, meets the same budget and sees as many images as
@@ -102,7 +111,8 @@ def one_shot_l1(teacher, data, settings, callbacks=()):
         round_to=settings.round_to,
         min_channels=settings.min_channels,
     )
-    recover(student, teacher, data, settings, settings.epochs + settings.recover_epochs, callbacks)
+    epochs = settings.epochs + settings.recover_epochs
+    recover(student, teacher, data, settings, epochs, callbacks, backup)
     return student
 
 
@@ -131,21 +141,41 @@ def evaluate(name, model, data, seed):
     }
 
 
-def _fit(trainer, data, settings, learning_rate, epochs, callbacks):
+def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None):
+    """Compiles and fits; goes on where a backup was made. Returns the logs."""
     trainer.compile(
         optimizer=settings.make_optimizer(learning_rate, epochs * data.steps_per_epoch),
         loss=_loss(),
         metrics=["accuracy"],
         jit_compile=settings.use_jit(),
     )
-    return trainer.fit(
-        data.train,
-        epochs=epochs,
+    fit = functools.partial(
+        trainer.fit,
         validation_data=data.test,
-        callbacks=callbacks,
         shuffle=False,  # the data set shuffles itself
         verbose=0,
     )
+    if backup is None:
+        return fit(data.train, epochs=epochs, callbacks=callbacks).history
+    start, callbacks = backup.restore(trainer), [*callbacks, backup]
+    with backup.listening():
+        if start.batch:
+            fit(
+                data.from_epoch(start.epoch).skip(start.batch),
+                steps_per_epoch=data.steps_per_epoch - start.batch,
+                initial_epoch=start.epoch,
+                epochs=start.epoch + 1,
+                callbacks=callbacks,
+            )
+            start = backup.restore(trainer)
+        fit(
+            data.from_epoch(start.epoch),
+            steps_per_epoch=data.steps_per_epoch,
+            initial_epoch=start.epoch,
+            epochs=epochs,
+            callbacks=callbacks,
+        )
+    return backup.history()
 
 
 def _loss():

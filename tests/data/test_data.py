@@ -166,13 +166,61 @@ def test_same_seed_same_epochs_and_epochs_differ():
     assert not np.array_equal(first[0][1], other[0][1])
 
 
-def test_iter_counts_as_an_epoch_so_a_run_can_be_resumed():
-    data = load("digits", batch_size=256, seed=5)
-    epochs = [batches(data.train) for _ in range(3)]
-    resumed = load("digits", batch_size=256, seed=5)
-    for _ in range(2):
-        iter(resumed.train)
-    assert_same_batches(batches(resumed.train), epochs[2])
+def taken(data, start, count):
+    return batches(data.from_epoch(start).take(count))
+
+
+def test_an_epoch_is_known_by_its_number():
+    """Each has every image once, in its own order, shifted its own way, however one came to it."""
+    one, two = (load("digits", batch_size=400, seed=5) for _ in range(2))
+    assert one.steps_per_epoch == 4
+    stream = taken(one, 0, 12)
+    assert_same_batches(stream[8:], taken(two, 2, 4))
+    assert_same_batches(stream[6:], batches(two.from_epoch(1).skip(2).take(6)))
+    epochs = [stream[:4], stream[4:8], stream[8:]]
+    assert not np.array_equal(epochs[0][0][1], epochs[1][0][1])
+    for epoch in epochs:
+        assert [len(labels) for _, labels in epoch] == [400, 400, 400, 237]
+    plain = load("digits", batch_size=400, seed=5, augment=False)
+    everything = rows(stacked(plain.train)[0])
+    assert rows(np.concatenate([images for images, _ in taken(plain, 3, 4)])) == everything
+    assert not np.array_equal(taken(plain, 0, 1)[0][0], stream[0][0])  # only these are shifted
+    other = taken(load("digits", batch_size=400, seed=6), 0, 4)
+    assert not np.array_equal(other[0][1], stream[0][1])
+
+
+def test_crops_of_large_images_are_known_by_the_epoch(tmp_path):
+    one, two = (
+        load("kc_varied", batch_size=20, data_dir=tmp_path, image_size=32, seed=2) for _ in range(2)
+    )
+    stream = taken(one, 0, 6)
+    assert_same_batches(stream[3:], taken(two, 1, 3))
+    assert not np.array_equal(stream[0][0], stream[3][0])
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "replicas", "last", "steps"),
+    [
+        (100, 2, 37, 15),  # 19 and 18
+        (359, 4, 359, 4),  # 1 left: dropped
+        (120, 4, 117, 12),
+    ],
+)
+def test_no_replica_is_left_with_nothing(batch_size, replicas, last, steps):
+    data = load("digits", batch_size=batch_size, replicas=replicas)
+    sizes = [len(labels) for _, labels in taken(data, 0, data.steps_per_epoch)]
+    assert (sizes[-1], len(sizes)) == (last, steps)
+    assert [len(labels) for _, labels in batches(data.train)] == sizes
+    tests = [len(labels) for _, labels in batches(data.test)]
+    assert sum(tests) == 360
+    for size in (*sizes, *tests):
+        share = -(-size // replicas)  # as TensorFlow divides a batch
+        assert len(range(0, size, share)) == replicas
+
+
+def test_a_batch_too_small_for_the_replicas_is_refused():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        load("digits", batch_size=6, replicas=4)
 
 
 def test_augmentation_shifts_digits_by_a_pixel_and_never_mirrors_them():
@@ -234,7 +282,13 @@ def test_fit_takes_it():
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("batch_size", 0), ("max_train_examples", 0), ("image_size", -1), ("seed", -1)],
+    [
+        ("batch_size", 0),
+        ("max_train_examples", 0),
+        ("image_size", -1),
+        ("seed", -1),
+        ("replicas", 0),
+    ],
 )
 def test_arguments_out_of_range_are_refused(argument, value):
     arguments = {"batch_size": 8, argument: value}

@@ -34,7 +34,7 @@ def test_stages_in_turn(images):
     assert not student.compiled
     assert rows[0]["macs"] == pytest.approx(rows[1]["macs"], rel=0.15)
     assert set(rows[0]) == {"name", "accuracy", "params", "macs", "bytes", "seed"}
-    assert len(history.history["student_flips"]) == 2
+    assert len(history["student_flips"]) == 2
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
