@@ -109,13 +109,8 @@ FLAGS = flags.FLAGS
 
 
 def main(_):
-    scope, replicas = recipe.distribution_scope(FLAGS.strategy)
-    with scope:
-        _run(replicas)
-
-
-def _run(replicas):
     settings = _settings()
+    scope, replicas = recipe.distribution_scope(FLAGS.strategy)
     output_dir = report.writable_folder(FLAGS.output_dir)
     backups = Backups(output_dir / "backup", _configuration(), FLAGS.backup_every, FLAGS.resume)
     started = time.monotonic()
@@ -129,6 +124,16 @@ def _run(replicas):
         seed=FLAGS.seed,
         replicas=replicas,
     )
+    with scope:
+        student, rows, history = _trained(images, settings, output_dir, backups)
+    # Variables made under a strategy cannot be exported.
+    student = copy_model(student)
+    _write(output_dir, rows, student, images, history, time.monotonic() - started)
+    backups.delete()
+
+
+def _trained(images, settings, output_dir, backups):
+    """Trains and evaluates all; returns the student, the rows of the table, and the logs."""
     original = _initial_teacher(images)
     _check_levels(original, settings)
     if not FLAGS.teacher:
@@ -141,9 +146,7 @@ def _run(replicas):
         recipe.evaluate(name, model, images, FLAGS.seed) for name, model in models_of_rows.items()
     ]
     print(_table(rows))
-    seconds = time.monotonic() - started
-    _write(output_dir, rows, models_of_rows["student"], images, history, seconds)
-    backups.delete()
+    return models_of_rows["student"], rows, history
 
 
 def _configuration():

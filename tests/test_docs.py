@@ -22,6 +22,7 @@ NO_EXAMPLE = {
     "ModelProfile",
     "NonFiniteLossError",
     "SurgeryError",
+    "TrainingInterrupted",
 }
 
 

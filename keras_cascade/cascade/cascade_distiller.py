@@ -51,7 +51,8 @@ class CascadeDistiller(GuidedTrainer):
         min_channels: at least this many channels stay in each group.
         momentum: of the moving average of saliency, in [0, 1).
         distillation: stands in for the KL term: an object with
-            `compute_loss(teacher_outputs, student_outputs)`.
+            `compute_loss(teacher_outputs, student_outputs)`. On several replicas it must be made
+            of `keras.losses.Loss` objects, which divide by their number.
 
     Attributes:
         graph: the model's `ChannelGraph`.
