@@ -30,7 +30,7 @@ class Backups:
             self.delete()
         wanted = json.loads(json.dumps({k: v for k, v in configuration.items() if k not in _FREE}))
         path = self._folder / "configuration.json"
-        if path.exists():
+        if any(self._folder.glob("*/epoch_*")):
             self._check(json.loads(path.read_text()), wanted)
             print(f"Going on with the run in {self._folder.parent} (--noresume begins anew).")
         else:

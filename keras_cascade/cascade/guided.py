@@ -90,7 +90,7 @@ class GuidedTrainer(keras.Model):
             self._guidance_loss = SoftTargetLoss(
                 self.temperature, self._targets.from_logits, self._targets.binary
             )
-        self._label_loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+        self._label_loss = loss[0] if isinstance(loss, list | tuple) and loss else loss
         super().compile(
             optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
         )

@@ -33,7 +33,7 @@ def gradient_probe(probe):
                 (upstream,) = args
             return ops.cast(upstream, "float32")
 
-        return ops.zeros_like(probe), gradient
+        return ops.zeros((), "float32"), gradient
 
     return zero(ops.convert_to_tensor(probe))
 
