@@ -18,6 +18,7 @@ IN_FLOAT32 = {"VGG16", "EfficientNetV2B0", "ConvNeXtTiny"}
 @pytest.fixture
 def floatx(name):
     before = keras.config.floatx()
+    keras.backend.clear_session()  # else a policy that was asked for before stays
     keras.config.set_floatx("float32" if name in IN_FLOAT32 else "float64")
     yield keras.config.floatx()
     keras.config.set_floatx(before)
