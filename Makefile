@@ -22,8 +22,8 @@ STUDY_SEEDS ?= 0,1,2
 STUDY_FLAGS ?= --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
     --datasets=cifar10 --amounts=0.6 --max_train_examples=4000 --image_size=16 --batch_size=64 \
     --teacher_epochs=16 --epochs=3 --recover_epochs=1 --min_channels=2
-COMPARE_FLAGS ?= --models=resnet20@0.25 --datasets=digits --amounts=0.75 --seeds=0,1,2 --batch_size=64 \
-    --teacher_epochs=40 --epochs=12 --recover_epochs=4 --learning_rate=0.1 --prune_learning_rate=0.05 \
+COMPARE_FLAGS ?= --models=resnet20@0.25 --datasets=digits --amounts=0.75 --seeds=0,1 --batch_size=64 \
+    --teacher_epochs=30 --epochs=9 --recover_epochs=3 --learning_rate=0.1 --prune_learning_rate=0.05 \
     --min_channels=2 --output_dir=runs/compare
 
 ifeq ($(origin PYTHON),file)
