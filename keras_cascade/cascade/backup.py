@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_cascade.cascade.guided import seed_states
+from keras_cascade.cascade.seeds import seed_states
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
 _REST = "rest"
@@ -70,11 +70,18 @@ class TrainingBackup(keras.callbacks.Callback):
 
     ```python
     backup = kc.TrainingBackup("runs/backup", every=1000)
-    start = backup.restore(cascade)
-    with backup.listening():
-        cascade.fit(
-            train, epochs=30, initial_epoch=start.epoch, callbacks=[kc.CascadeCallback(), backup]
-        )
+
+    def batches_after(epochs):
+        numbers = tf.data.Dataset.range(epochs, tf.int64.max)
+        return numbers.flat_map(lambda n: examples.shuffle(10_000, seed=n).batch(64))
+
+    backup.fit(
+        cascade,
+        batches_after,
+        steps_per_epoch=782,
+        epochs=30,
+        callbacks=[kc.CascadeCallback()],
+    )
     ```
     """
 
@@ -86,6 +93,48 @@ class TrainingBackup(keras.callbacks.Callback):
             raise ValueError(f"keep must be at least 2, for when the last is damaged; got {keep}.")
         self._folder, self._every, self._keep = pathlib.Path(folder), every, keep
         self._start, self._signal = Position(), None
+
+    def fit(self, trainer, batches_after, *, steps_per_epoch, epochs, callbacks=(), **kwargs):
+        """`trainer.fit` that goes on where the newest state was made.
+
+        SIGINT and SIGTERM end it after the step, with a state; see `listening`.
+
+        Args:
+            trainer: a built and compiled `keras.Model`.
+            batches_after: function from a number of finished epochs to the `tf.data.Dataset` of
+                the batches that follow, of one epoch at least; the same each time it is asked.
+            steps_per_epoch: how many batches are one epoch.
+            epochs: how many there are in all, those before a restart included.
+            callbacks: further callbacks.
+            **kwargs: further arguments of `trainer.fit`.
+
+        Returns:
+            `history()`.
+
+        Raises:
+            TrainingInterrupted: a signal came.
+        """
+        start, callbacks = self.restore(trainer), [*callbacks, self]
+        with self.listening():
+            if start.batch:
+                trainer.fit(
+                    batches_after(start.epoch).skip(start.batch),
+                    steps_per_epoch=steps_per_epoch - start.batch,
+                    initial_epoch=start.epoch,
+                    epochs=start.epoch + 1,
+                    callbacks=callbacks,
+                    **kwargs,
+                )
+                start = self.restore(trainer)
+            trainer.fit(
+                batches_after(start.epoch),
+                steps_per_epoch=steps_per_epoch,
+                initial_epoch=start.epoch,
+                epochs=epochs,
+                callbacks=callbacks,
+                **kwargs,
+            )
+        return self.history()
 
     def restore(self, trainer):
         """Puts the newest whole state back.

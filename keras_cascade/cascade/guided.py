@@ -13,7 +13,13 @@ from keras import ops, tree
 
 from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guard import FiniteLossGuard
-from keras_cascade.cascade.losses import SoftTargetLoss, Targets, check_distillation
+from keras_cascade.cascade.losses import (
+    SoftTargetLoss,
+    Targets,
+    check_distillation,
+    check_guidance,
+)
+from keras_cascade.cascade.seeds import seed_states
 
 
 class GuidedTrainer(keras.Model):
@@ -34,7 +40,7 @@ class GuidedTrainer(keras.Model):
         self, members, guides, *, temperature, alpha, distillation=None, frozen=(), name=None
     ):
         super().__init__(name=name)
-        _check_members(members, alpha, temperature)
+        check_guidance(members.values(), temperature, alpha)
         check_distillation(distillation)
         self._members = dict(members)
         self._guides = guides
@@ -272,12 +278,6 @@ class GuidedTrainer(keras.Model):
         return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
 
 
-def seed_states(model):
-    """The states of a model's random number generators, which are no weights: list of variables."""
-    others = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
-    return [variable for variable in model.variables if id(variable) not in others]
-
-
 def _divided(value, share):
     """`value / share`, and 0 for a replica that has no examples."""
     return ops.divide_no_nan(value, ops.cast(share, value.dtype))
@@ -299,19 +299,3 @@ def _copies(metrics):
         )
 
     return None if metrics is None else tree.map_structure(copy, metrics)
-
-
-def _check_members(members, alpha, temperature):
-    if not 0.0 <= alpha < 1.0:
-        raise ValueError(
-            f"alpha must lie in [0, 1), got {alpha}. With alpha = 1 the labels play no part, and "
-            "models that are still equal would learn nothing and show no saliency."
-        )
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}.")
-    for name, model in members.items():
-        if len(model.outputs) != 1:
-            raise ValueError(
-                f"Model '{model.name}' ({name}) has {len(model.outputs)} outputs; one is needed "
-                "to distil. Train on keras.Model(model.inputs, the_output_that_matters)."
-            )

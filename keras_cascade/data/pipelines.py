@@ -54,7 +54,7 @@ class ImageData:
     train_examples: int
     test_examples: int
     steps_per_epoch: int
-    from_epoch: Any = None
+    from_epoch: Any
 
 
 def load(
