@@ -64,9 +64,9 @@ class GuidedTrainer(keras.Model):
     def call(self, inputs, training=False):
         """All members' outputs: dict from name to tensor."""
         outputs = {}
-        for name, member in self._members.items():
+        for name in self._members:
             frozen = name in self._frozen
-            output = member(inputs, training=training and not frozen)
+            output = self._computer_of(name)(inputs, training=training and not frozen)
             outputs[name] = ops.stop_gradient(output) if frozen else output
         return outputs
 
@@ -228,6 +228,10 @@ class GuidedTrainer(keras.Model):
             state.assign(store[f"seed_{index}"])
 
     # Pieces
+
+    def _computer_of(self, name):
+        """What computes a member's output."""
+        return self._members[name]
 
     def labels_outside(self):
         """How many labels outside the classes were seen so far."""

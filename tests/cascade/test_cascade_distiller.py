@@ -137,9 +137,6 @@ def test_own_normalisation_a_level():
         "beta",
         "moving_mean",
         "moving_variance",
-        "mask",
-        "probe",
-        "saliency",
     }
 
 
