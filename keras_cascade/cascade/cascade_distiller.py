@@ -258,7 +258,7 @@ class CascadeDistiller(GuidedTrainer):
         """
         self._fold_saliency()
         for variable in (self._loss_scale, *(gates.probe for gates in self._gates)):
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
         views = {
             name: SlicedModel(self.graph, self.masks(name), self._own_layers[index])
             for index, name in enumerate(self.level_names)

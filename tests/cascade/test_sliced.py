@@ -94,12 +94,14 @@ def test_callback_slices_after_end_and_traces_once_more():
     call = cascade.call
     cascade.call = lambda *args, **kwargs: traced.append(kwargs) or call(*args, **kwargs)
     note = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: states.append(cascade.sliced)
+        on_train_batch_end=lambda batch, logs: states.append((cascade.sliced, len(traced)))
     )
     pruning = kc.CascadeCallback(end=STEPS, frequency=1, slice_levels=True)
     cascade.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0, callbacks=[pruning, note])
-    assert states == [False] * (STEPS - 1) + [True] * (2 * STEPS + 1)
-    assert len(traced) == 2
+    first = states[0][1]
+    # `end` comes after the step that was computed last by masks.
+    expected = [(False, first)] * (STEPS - 1) + [(True, first)] + [(True, first + 1)] * (2 * STEPS)
+    assert states == expected
     assert not cascade.sliced
     np.testing.assert_allclose(
         cascade(x[:4])["student"], cascade.extract()(x[:4]), rtol=1e-4, atol=1e-5
