@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.cascade import processes
 from keras_cascade.cascade.seeds import seed_states
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
@@ -55,10 +56,11 @@ class TrainingBackup(keras.callbacks.Callback):
 
     Unlike `keras.callbacks.BackupAndRestore` it can go on in the middle of an epoch, keeps the
     state of dropout's random numbers, and survives a kill while it writes. It must be the last of
-    the callbacks, so that what the others did in a step is in the state of that step.
+    the callbacks, so that what the others did in a step is in the state of that step. Of several
+    processes the first writes, and all read.
 
     Args:
-        folder: where the states are kept; it is made where it is missing.
+        folder: where the states are kept; it is made where it is missing. Machines must share it.
         every: steps between backups, besides those at the end of every epoch; None: only those.
         keep: how many of the newest states stay, at least 2.
 
@@ -146,14 +148,16 @@ class TrainingBackup(keras.callbacks.Callback):
             `Position`; epoch 0, batch 0 where there is no state.
 
         Raises:
-            ValueError: the state is of another model.
+            ValueError: the state is of another model, or not all processes found the same one.
         """
-        for path in self._states():
-            if _digest(path) == _NAME.fullmatch(path.name)[3]:
-                self._start = _load(path, trainer)
-                return self._start
-            print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
-        self._start = Position()
+        processes.wait_for_all("restore")  # until the first has written
+        path = self._newest_whole()
+        processes.check_alike(
+            path.name if path else "no state",
+            f"The processes found different states in '{self._folder}', here "
+            f"{path.name if path else 'none'}. It must be one folder that all machines share.",
+        )
+        self._start = _load(path, trainer) if path else Position()
         return self._start
 
     @contextlib.contextmanager
@@ -236,6 +240,8 @@ class TrainingBackup(keras.callbacks.Callback):
         )
 
     def _save(self, epoch, batch):
+        if not processes.is_first():
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / ".unfinished.npz"
         rest = {
@@ -262,6 +268,13 @@ class TrainingBackup(keras.callbacks.Callback):
             ) from error
         for path in self._states()[self._keep :]:
             path.unlink()
+
+    def _newest_whole(self):
+        for path in self._states():
+            if _digest(path) == _NAME.fullmatch(path.name)[3]:
+                return path
+            print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
+        return None
 
     def _states(self):
         """The paths of all states, the newest first."""
