@@ -3,8 +3,7 @@
 Every member's loss is L_k = (1 - alpha) * labels_k + alpha * mean over its guides of
 T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their sum
 plus the regularisers, each counted once. It is written with `call`, `compute_loss` and
-`compute_metrics` only, which plain `fit` calls on every Keras backend; tests run it on TensorFlow
-and JAX.
+`compute_metrics` only, which plain `fit` calls on every Keras backend.
 The cascade and plain distillation are both this, with other members.
 """
 

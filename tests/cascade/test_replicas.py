@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import keras_cascade as kc
 
+pytestmark = pytest.mark.only_on("tensorflow", reason="replicas are those of tf.distribute")
 BATCH, EPOCHS = 8, 5
 EXAMPLES = 31  # the last batch, 7, divides evenly among no replicas, but leaves none empty
 REPLICAS = int(os.environ.get("REPLICAS", "2"))
