@@ -37,7 +37,8 @@ Given room, the run {full}. It said:
 
 One training of {steps} steps (SGD, no dropout, synchronised BatchNormalization, an uneven last
 batch), with mask updates, on each; the largest difference from one device on TensorFlow, relative
-to the largest magnitude of what is compared. {left_out}
+to the largest magnitude of what is compared (of the logs all but the divergences, which begin at
+0). {left_out}
 
 {differences}
 """
