@@ -112,7 +112,8 @@ def restore_from_own_folders(made, folder, process):
 
 def write(made, logs, folder, *names):
     variables = [*made.weights, *made.optimizer.variables, *seed_states(made)]
-    arrays = {f"{i} {v.path}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    # By position: Keras numbers the names of a second cascade in one process.
+    arrays = {f"{i}/{v.name}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
     student = made.extract().get_weights()
     arrays |= {f"student {i}": weight for i, weight in enumerate(student)}
     np.savez(folder / STATE.format(*names), **arrays)

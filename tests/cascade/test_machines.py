@@ -62,10 +62,12 @@ def test_two_processes_do_what_one_does(tmp_path, alone):
     (state, logs), (expected, expected_logs) = outcome(tmp_path, 0, 2), alone
     assert list(state) == list(expected) and set(logs) == set(expected_logs)
     assert_close(state, expected, expected)
-    divergences = {name for name in logs if name.endswith("_kl")}  # small differences of large
+    divergences = {name for name in logs if name.endswith("_kl")}
     assert_close(logs, expected_logs, set(logs) - divergences)
-    for name in divergences:
-        np.testing.assert_allclose(logs[name], expected_logs[name], rtol=1e-3, err_msg=name)
+    for name in divergences:  # T^2 = 16 times small differences of logarithms, rounded at 1e-7
+        np.testing.assert_allclose(
+            logs[name], expected_logs[name], rtol=1e-5, atol=2e-6, err_msg=name
+        )
     assert sum(logs["student_flips"]) > 0
 
 
