@@ -12,7 +12,9 @@ import functools
 
 import keras
 
-from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller, FiniteLossGuard
+from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller
+from keras_cascade.cascade.data_faults import named
+from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.profile import profile
 from keras_cascade.saliency import prune
 
@@ -20,13 +22,13 @@ from keras_cascade.saliency import prune
 def train_teacher(model, data, settings, callbacks=(), backup=None):
     """Trains the model alone, in place, for `settings.teacher_epochs`."""
     rate, epochs = settings.learning_rate, settings.teacher_epochs
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks], backup)
+    return _fit(model, data, settings, rate, epochs, callbacks, backup)
 
 
 def fine_tune(model, data, settings, epochs, callbacks=()):
     """Trains a model on by the labels alone, in place, from `settings.prune_learning_rate`."""
     rate = settings.prune_learning_rate
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks])
+    return _fit(model, data, settings, rate, epochs, callbacks)
 
 
 def make_cascade(model, settings):
@@ -121,7 +123,9 @@ def test_accuracy(model, data):
     # Compiling a second model of the same layers leaves the one that is handed out uncompiled.
     evaluated = keras.Model(model.inputs, model.outputs)
     evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=False)
-    return float(evaluated.evaluate(data.test, verbose=0, return_dict=True)["accuracy"])
+    with named(lambda: "in testing"):
+        results = evaluated.evaluate(data.test, verbose=0, return_dict=True)
+    return float(results["accuracy"])
 
 
 def evaluate(name, model, data, seed):
@@ -150,13 +154,14 @@ def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None)
         jit_compile=settings.use_jit(),
     )
     fit = functools.partial(
+        guarded_fit,
         trainer.fit,
         validation_data=data.test,
         shuffle=False,  # the data set shuffles itself
         verbose=0,
     )
     if backup is None:
-        return fit(data.train, epochs=epochs, callbacks=callbacks).history
+        return fit(data.train, epochs=epochs, callbacks=list(callbacks)).history
     start, callbacks = backup.restore(trainer), [*callbacks, backup]
     with backup.listening():
         if start.batch:

@@ -113,6 +113,27 @@ def test_weighted_examples_under_every_reduction(reduction, rng):
 
 
 @pytest.mark.slow
+def test_a_failing_pipeline_leaves_whole_steps_on_replicas():
+    with mirrored().scope():
+        trainer = cascade()
+    states = []
+
+    def state():
+        return [
+            keras.ops.convert_to_numpy(v) for v in [*trainer.weights, *trainer.optimizer.variables]
+        ]
+
+    x, y = networks.examples_for(networks.small_convnet(), EXAMPLES)
+    keep = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: states.append(state())
+    )
+    with pytest.raises(kc.DataError, match=r"step 2 .*: OSError: image 20 cannot be read\. Mend"):
+        trainer.fit(networks.failing_batches(x, y, 20), verbose=0, callbacks=[keep])
+    for before, after in zip(states[-1], state(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(REPLICAS != 2, reason="this is the process of four replicas")
 def test_on_four_replicas():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
