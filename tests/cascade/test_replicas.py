@@ -1,7 +1,6 @@
 """Invariant 4: replicas together do what one device does with the whole batch."""
 
 import contextlib
-import functools
 import os
 import subprocess
 import sys
@@ -11,18 +10,13 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from strategies import REPLICAS, mirrored
 
 import keras_cascade as kc
+from keras_cascade.models import synchronised
 
 BATCH, EPOCHS = 8, 5
 EXAMPLES = 31  # the last batch, 7, divides evenly among no replicas, but leaves none empty
-REPLICAS = int(os.environ.get("REPLICAS", "2"))
-
-
-@functools.cache
-def mirrored():
-    """The strategy; one for all tests: TensorFlow mixes up the collectives of two in a process."""
-    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
 
 
 def fitted(make, distributed, callbacks=(), sample_weight=None):
@@ -60,13 +54,6 @@ def assert_alike(one, many):
             )
 
 
-def synchronised(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
-    return model
-
-
 def cascade(loss_options=None, **options):
     model = synchronised(networks.small_convnet(regularizer="l2"))
     made = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.5, **options)
@@ -92,6 +79,14 @@ def test_cascade_on_replicas():
     masks = [runs[1][0].masks(level) for level in ("ta1", "student")]
     assert not all(mask.all() for level in masks for mask in level.values())
     assert runs[1][0].extract().count_params() == runs[0][0].extract().count_params()
+
+
+def test_every_level_keeps_synchronised_normalisation():
+    made = cascade()
+    levels = [*made._members.values(), made.extract("ta1")]
+    for model in levels:
+        found = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
+        assert found and all(layer.synchronized for layer in found)
 
 
 @pytest.mark.slow

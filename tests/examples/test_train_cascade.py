@@ -51,7 +51,15 @@ def test_a_small_run(tmp_path):
 def test_help_is_readable():
     result = running.run(SCRIPT, "--help")
     assert "Trains a teacher-assistants-student cascade" in result.stdout
-    for flag in ("model", "dataset", "teacher_epochs", "recover_epochs", "levels", "round_to"):
+    for flag in (
+        "model",
+        "dataset",
+        "teacher_epochs",
+        "recover_epochs",
+        "levels",
+        "round_to",
+        "strategy",
+    ):
         assert f"--{flag}:" in result.stdout or f"--[no]{flag}" in result.stdout
 
 
@@ -62,6 +70,7 @@ USER_ERRORS = [
     (["--levels=half"], "--levels must be numbers"),
     (["--levels=0.5,0.999"], "cannot be removed"),
     (["--teacher=nowhere.keras"], "no such file"),
+    (["--strategy=mirrored:0"], "Unknown strategy 'mirrored:0'"),
     (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
     (["left", "over"], "Unexpected argument 'left'"),
 ]
