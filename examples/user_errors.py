@@ -5,7 +5,7 @@ import sys
 
 from absl import app, flags, logging
 
-from keras_cascade import NonFiniteLossError, TrainingInterrupted
+from keras_cascade import DataError, NonFiniteLossError, TrainingInterrupted
 
 INTERRUPTED = 130
 
@@ -34,7 +34,14 @@ def run(main, on_interrupt="Interrupted."):
         except KeyboardInterrupt:
             print(f"\n{on_interrupt}", file=sys.stderr)
             sys.exit(INTERRUPTED)
-        except (ValueError, TypeError, ImportError, OSError, NonFiniteLossError) as error:
+        except (
+            ValueError,
+            TypeError,
+            ImportError,
+            OSError,
+            DataError,
+            NonFiniteLossError,
+        ) as error:
             if verbose:
                 raise
             script = pathlib.Path(sys.argv[0]).stem

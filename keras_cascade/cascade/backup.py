@@ -22,6 +22,7 @@ import numpy as np
 from keras import ops
 
 from keras_cascade.cascade import processes
+from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.cascade.seeds import seed_states
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
@@ -115,11 +116,13 @@ class TrainingBackup(keras.callbacks.Callback):
 
         Raises:
             TrainingInterrupted: a signal came.
+            NonFiniteLossError, ValueError, DataError: as `GuidedTrainer.fit`, for any model.
         """
         start, callbacks = self.restore(trainer), [*callbacks, self]
         with self.listening():
             if start.batch:
-                trainer.fit(
+                guarded_fit(
+                    trainer.fit,
                     batches_after(start.epoch).skip(start.batch),
                     steps_per_epoch=steps_per_epoch - start.batch,
                     initial_epoch=start.epoch,
@@ -128,7 +131,8 @@ class TrainingBackup(keras.callbacks.Callback):
                     **kwargs,
                 )
                 start = self.restore(trainer)
-            trainer.fit(
+            guarded_fit(
+                trainer.fit,
                 batches_after(start.epoch),
                 steps_per_epoch=steps_per_epoch,
                 initial_epoch=start.epoch,

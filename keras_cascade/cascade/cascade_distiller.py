@@ -38,7 +38,8 @@ class CascadeDistiller(GuidedTrainer):
 
     Args:
         model: a built Functional or Sequential `keras.Model` with one output. It is level 0 and
-            is trained in place.
+            is trained in place. The weights of layers that are frozen (`trainable=False`) when
+            `compile` is called stay as they are in all levels; their channels may go all the same.
         levels: fractions of the budget to remove, strictly increasing in (0, 1): any number of
             assistants, then the student.
         budget: "macs" (of one example), "params" or "channels" (of prunable groups).
@@ -149,6 +150,11 @@ class CascadeDistiller(GuidedTrainer):
         """
         super().compile(*args, **kwargs)
         self.schedule_step = 0
+        # As in Keras, what was frozen or thawed counts from `compile` on: for the copies too.
+        for layer in self.graph.trace.layers.values():
+            for own in self._own_layers:
+                if id(layer) in own:
+                    own[id(layer)].trainable = layer.trainable
         # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer.gradient_accumulation_steps:

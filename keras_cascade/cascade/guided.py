@@ -3,15 +3,17 @@
 Every member's loss is L_k = (1 - alpha) * labels_k + alpha * mean over its guides of
 T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their sum
 plus the regularisers, each counted once. It is written with `call`, `compute_loss` and
-`compute_metrics` only, which plain `fit` calls on every Keras backend.
+`compute_metrics`, which plain `fit` calls on every Keras backend.
 The cascade and plain distillation are both this, with other members.
 """
+
+from contextlib import nullcontext
 
 import keras
 from keras import ops, tree
 
-from keras_cascade.cascade import replicas
-from keras_cascade.cascade.guard import FiniteLossGuard
+from keras_cascade.cascade import data_faults, replicas
+from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.cascade.losses import (
     SoftTargetLoss,
     Targets,
@@ -118,24 +120,37 @@ class GuidedTrainer(keras.Model):
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
-            ValueError: labels outside the model's classes.
+            ValueError: labels outside the model's classes; data that is empty or has no labels.
+            DataError: a tf.data pipeline failed; its own error is the cause.
         """
-        if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
-            callbacks = [callbacks] if callbacks else []
-        if isinstance(callbacks, list | tuple):
-            guarded = any(isinstance(callback, FiniteLossGuard) for callback in callbacks)
-            callbacks = [*callbacks] if guarded else [FiniteLossGuard(), *callbacks]
         self._bad_labels.assign(0.0)
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+        return guarded_fit(
+            super().fit,
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            **kwargs,
+        )
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; a list of results is in the order of `metrics_names`.
 
         Raises:
-            ValueError: labels outside the model's classes.
+            ValueError: labels outside the model's classes; data that is empty or has no labels.
+            DataError: a tf.data pipeline failed; its own error is the cause.
         """
         self._bad_labels.assign(0.0)
-        results = super().evaluate(*args, **{**kwargs, "return_dict": True})
+        # `fit` hands over its own list of callbacks, and says itself how far it had come.
+        in_fit = isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList)
+        if not in_fit:
+            data_faults.check(x, y, "evaluation")
+        with nullcontext() if in_fit else data_faults.named(lambda: "in evaluation"):
+            results = super().evaluate(x, y, *args, **{**kwargs, "return_dict": True})
+        if not results:
+            raise ValueError(data_faults.empty("evaluation"))
         outside = self.labels_outside()
         if outside:
             self._bad_labels.assign(0.0)
@@ -151,6 +166,11 @@ class GuidedTrainer(keras.Model):
     def predict_on_batch(self, x):
         """The main member's output, as `keras.Model.predict_on_batch`."""
         return self._members[self._main].predict_on_batch(x)
+
+    def train_step(self, *arguments):
+        """As Keras does, but nothing of a step happens where the data has no batch for it."""
+        with data_faults.waiting_for(arguments[-1]):
+            return super().train_step(*arguments)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the members' losses and the regularisers; a scalar tensor."""

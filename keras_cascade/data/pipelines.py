@@ -214,6 +214,9 @@ class _TrainBatches:
         data = self._tf.data.Dataset
 
         def epoch_batches(epoch):
+            graph = self._tf.compat.v1.get_default_graph()
+            # Of a global seed 0, beside one that is a tensor, tf.data fails to make its own.
+            graph.seed = graph.seed or _LARGE_PRIME
             seeds = data.counter().map(lambda index: self._tf.stack([_LARGE_PRIME * epoch, index]))
             return self._batches(self._seed + _LARGE_PRIME * epoch, seeds, reshuffle=False)
 

@@ -10,7 +10,9 @@ model on, by the labels alone or under a teacher. The data is an object with `tr
 
 import keras
 
-from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller, FiniteLossGuard
+from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller
+from keras_cascade.cascade.data_faults import named
+from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.profile import profile
 from keras_cascade.saliency import prune
 
@@ -18,13 +20,13 @@ from keras_cascade.saliency import prune
 def train_teacher(model, data, settings, callbacks=(), backup=None):
     """Trains the model alone, in place, for `settings.teacher_epochs`."""
     rate, epochs = settings.learning_rate, settings.teacher_epochs
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks], backup)
+    return _fit(model, data, settings, rate, epochs, callbacks, backup)
 
 
 def fine_tune(model, data, settings, epochs, callbacks=()):
     """Trains a model on by the labels alone, in place, from `settings.prune_learning_rate`."""
     rate = settings.prune_learning_rate
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks])
+    return _fit(model, data, settings, rate, epochs, callbacks)
 
 
 def make_cascade(model, settings):
@@ -121,7 +123,9 @@ def accuracy_on_test(model, data):
     # On TensorFlow compiling takes longer than it saves; JAX would run one operation at a time.
     jit = "auto" if keras.backend.backend() == "jax" else False
     evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=jit)
-    return float(evaluated.evaluate(data.test, verbose=0, return_dict=True)["accuracy"])
+    with named(lambda: "in testing"):
+        results = evaluated.evaluate(data.test, verbose=0, return_dict=True)
+    return float(results["accuracy"])
 
 
 def evaluate(name, model, data, seed):
@@ -152,12 +156,12 @@ def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None)
     options = {
         "epochs": epochs,
         "validation_data": data.test,
-        "callbacks": callbacks,
+        "callbacks": list(callbacks),
         "shuffle": False,  # the data set shuffles itself
         "verbose": 0,
     }
     if backup is None:
-        return trainer.fit(data.train, **options).history
+        return guarded_fit(trainer.fit, data.train, **options).history
     return backup.fit(trainer, data.from_epoch, steps_per_epoch=data.steps_per_epoch, **options)
 
 
