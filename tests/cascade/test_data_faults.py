@@ -191,7 +191,7 @@ def test_where_data_failed():
     )
     images = types.SimpleNamespace(test=failing(), train=failing(), steps_per_epoch=4)
     model = networks.small_convnet()
-    assert_named("in testing", lambda: recipe.test_accuracy(model, images))
+    assert_named("in testing", lambda: recipe.accuracy_on_test(model, images))
     images.test = None
     assert_named(
         r"after step 2 \(epoch 1, batch 2\)", lambda: recipe.train_teacher(model, images, SETTINGS)
