@@ -22,7 +22,7 @@ import numpy as np
 from keras import ops
 
 from keras_cascade.cascade import processes
-from keras_cascade.cascade.guard import guarded_fit
+from keras_cascade.cascade.guard import NonFiniteLossError, guarded_fit
 from keras_cascade.cascade.seeds import seed_states
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
@@ -68,6 +68,7 @@ class TrainingBackup(keras.callbacks.Callback):
     Raises:
         ValueError: `every` below 1 or `keep` below 2.
         OSError: in `fit`, a state cannot be written; those before it are whole.
+        NonFiniteLossError: in `fit`, a weight is NaN or infinite; the state is not written.
 
     Example:
 
@@ -244,6 +245,7 @@ class TrainingBackup(keras.callbacks.Callback):
         )
 
     def _save(self, epoch, batch):
+        self._check_finite(epoch, batch)
         if not processes.is_first():
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -280,6 +282,16 @@ class TrainingBackup(keras.callbacks.Callback):
                 return path
             print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
         return None
+
+    def _check_finite(self, epoch, batch):
+        """A step can spoil the weights with a loss that still was finite; the next one shows it."""
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(ops.convert_to_numpy(variable)).all():
+                raise NonFiniteLossError(
+                    f"'{variable.path}' became NaN or infinite by batch {batch} of epoch "
+                    f"{epoch + 1}. The states in '{self._folder}' are of before. Lower the "
+                    "learning rate, clip gradients (clipnorm), or look for bad values in the data."
+                )
 
     def _states(self):
         """The paths of all states, the newest first."""

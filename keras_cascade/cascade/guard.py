@@ -12,7 +12,7 @@ from keras_cascade.cascade import data_faults
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the last good weights have been put back."""
+    """The loss, or a weight, became NaN or infinite; the message says what state is left."""
 
 
 class FiniteLossGuard(keras.callbacks.Callback):

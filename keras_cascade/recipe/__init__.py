@@ -12,12 +12,13 @@ from keras_cascade.recipe.stages import (
     train_cascade,
     train_teacher,
 )
-from keras_cascade.recipe.strategy import distribution_scope
+from keras_cascade.recipe.strategy import distribution_scope, distribution_scopes
 
 __all__ = [
     "Settings",
     "distil",
     "distribution_scope",
+    "distribution_scopes",
     "evaluate",
     "fine_tune",
     "make_cascade",

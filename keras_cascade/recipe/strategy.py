@@ -26,8 +26,18 @@ def distribution_scope(name):
         model = keras.applications.MobileNetV2(weights=None)
     ```
     """
+    make_scope, replicas = distribution_scopes(name)
+    return make_scope(), replicas
+
+
+def distribution_scopes(name):
+    """As `distribution_scope`, for what enters the scope several times.
+
+    Returns:
+        A function that makes a context manager, and the number of replicas.
+    """
     if name == "none":
-        return contextlib.nullcontext(), 1
+        return contextlib.nullcontext, 1
     kind, _, number = name.partition(":")
     if kind != "mirrored" or (number and not (number.isdecimal() and int(number) > 0)):
         raise ValueError(
@@ -42,7 +52,7 @@ def distribution_scope(name):
         raise ValueError(f"strategy={name}: there are {len(gpus)} GPUs.")
     devices = [gpu.name for gpu in gpus[:wanted]] or _logical_cpus(tf, wanted)
     strategy = tf.distribute.MirroredStrategy(devices)
-    return strategy.scope(), strategy.num_replicas_in_sync
+    return strategy.scope, strategy.num_replicas_in_sync
 
 
 def _logical_cpus(tf, count):

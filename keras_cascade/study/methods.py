@@ -134,6 +134,8 @@ METHODS = {
         cascade_3,
     )
 }
+# TF-MOT trains these in tf_keras, outside any strategy.
+ON_ONE_REPLICA = ("weight_pruning", "weight_pruning_distilled")
 # These remove nothing, and have one cell for all amounts.
 TEACHERS = ("teacher", "dense")
 
@@ -172,6 +174,7 @@ def _student(task):
         max_params=round((1.0 - task.amount) * task.teacher.count_params()),
         weight_decay=task.protocol.weight_decay,
         seed=task.seed,
+        synchronized=task.protocol.synchronized,
     )
 
 

@@ -126,6 +126,24 @@ def test_a_full_disk_loses_nothing(whole, tmp_path):
     assert_same(run(kc.TrainingBackup(tmp_path))[0], whole[0])
 
 
+def test_spoiled_weights_are_no_state(tmp_path):
+    """The loss of the step that spoils them is finite; a restart must not begin with them."""
+    model = networks.small_convnet()
+    model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+    x, _ = networks.examples_for(model, 32)
+
+    def spoil(batch, logs):
+        if batch == 2:
+            model.optimizer.learning_rate = 1e39
+
+    spoiler = keras.callbacks.LambdaCallback(on_train_batch_begin=spoil)
+    callbacks = [kc.FiniteLossGuard(), spoiler, kc.TrainingBackup(tmp_path, every=1)]
+    with pytest.raises(kc.NonFiniteLossError, match="NaN or infinite by batch 3 of epoch 1"):
+        model.fit(x, np.ones((32, 4)), batch_size=8, verbose=0, callbacks=callbacks)
+    assert kc.TrainingBackup(tmp_path).restore(model).batch == 2
+    assert all(np.isfinite(array).all() for array in model.get_weights())
+
+
 def test_the_state_of_another_model_is_refused(tmp_path):
     run(kc.TrainingBackup(tmp_path))
     other = networks.small_convnet()
