@@ -34,6 +34,9 @@ endif
 
 BIN := .venv/bin
 STAMP := .venv/installed
+BACKENDS_STAMP := .venv/backends_installed
+# Where PyTorch is built for the CPU alone; what PyPI has for Linux brings gigabytes of CUDA.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # Quiet start-up for TensorFlow, gRPC and pip.
 export TF_CPP_MIN_LOG_LEVEL := 3
@@ -41,16 +44,20 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow test-random test-zoo demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
+.PHONY: help install test test-slow test-backends test-random test-zoo chaos demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
 	@echo 'make test     run the tests (PYTEST_FLAGS="-k graph" narrows them)'
 	@echo 'make test-slow'
 	@echo '              run the tests that go over more families, methods and architectures'
+	@echo 'make test-backends'
+	@echo '              run the tests of the core with Keras on JAX and on PyTorch (installs both)'
 	@echo 'make test-zoo cut and verify every model of keras.applications; writes docs/coverage.md'
 	@echo 'make test-random'
 	@echo '              cut many random models, from a new seed each time (minutes)'
+	@echo 'make chaos    kill runs, give wrong inputs, compare replicas and backends; writes'
+	@echo '              docs/reliability.md (ten minutes)'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
 	@echo 'make compare  weight pruning, channel pruning and cascades compared on digits; the report'
 	@echo '              goes to runs/compare (ten minutes)'
@@ -122,11 +129,39 @@ test: install
 test-slow: install
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(PYTEST_FLAGS)
 
+# What the core is made of; the rest needs TensorFlow or touches no backend: docs/backends.md.
+BACKEND_TESTS ?= tests/graph tests/surgery tests/saliency tests/cascade tests/profile \
+    tests/recipe/test_resume.py
+
+$(BACKENDS_STAMP): $(STAMP)
+	@echo 'Installing JAX and PyTorch into .venv ...'
+	@$(BIN)/python -m pip install --quiet -e '.[dev,backends]' -c constraints.txt \
+	    --extra-index-url "$(TORCH_INDEX)" --retries 1
+	@$(BIN)/python -m pip check
+	@touch $@
+
+# One thread each: the workers share the processors. XLA's optimizations take longer than they save.
+test-backends: $(BACKENDS_STAMP)
+	@for backend in jax torch; do \
+	    echo "Keras on $$backend"; \
+	    KERAS_BACKEND=$$backend JAX_DISABLE_MOST_OPTIMIZATIONS=1 OMP_NUM_THREADS=1 \
+	        $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m 'not slow' \
+	        $(BACKEND_TESTS) $(PYTEST_FLAGS) || exit; \
+	done
+	@echo 'The same cascade on all three'
+	@$(BIN)/python -m pytest tests/cascade/test_backends.py $(PYTEST_FLAGS)
+
 # Goes on where it was broken off. ZOO_FLAGS="--models=VGG16,ResNet50" narrows it.
 ZOO_FLAGS ?=
 
 test-zoo: install
 	@$(BIN)/python tests/zoo/sweep.py --output=docs/coverage $(ZOO_FLAGS)
+
+# CHAOS_FLAGS="--kills=100 --seed=1" tries more, and others.
+CHAOS_FLAGS ?=
+
+chaos: install
+	@$(BIN)/python tests/chaos/chaos.py --output=docs/reliability $(CHAOS_FLAGS)
 
 test-random: RANDOM_SEED := $(RANDOM_SEED)
 test-random: install
@@ -181,7 +216,7 @@ format: install
 
 define LOCK_HEADER
 # Exact versions of everything that `make install` installs, and of the tfmot
-# extra. Tested on Python 3.11, 3.12 and 3.13.
+# and backends extras. Tested on Python 3.11, 3.12 and 3.13.
 # Written by `make lock`, which resolves setup.cfg afresh on Python 3.11 (what
 # fits the oldest Python fits the newer ones). Do not edit by hand.
 endef
@@ -197,9 +232,9 @@ lock:
 	}
 	@"$(LOCK_PYTHON)" -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install --quiet --upgrade pip setuptools
-	@.venv-lock/bin/python -m pip install --quiet '.[dev,tfmot]'
+	@.venv-lock/bin/python -m pip install --quiet '.[dev,tfmot,backends]' --extra-index-url "$(TORCH_INDEX)"
 	@.venv-lock/bin/python -m pip check
-	@{ echo "$$LOCK_HEADER"; .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude keras_cascade; } > .venv-lock/constraints.txt
+	@{ echo "$$LOCK_HEADER"; .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude keras_cascade | sed 's/+cpu$$//'; } > .venv-lock/constraints.txt
 	@mv .venv-lock/constraints.txt constraints.txt
 	@rm -rf .venv-lock build
 

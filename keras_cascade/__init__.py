@@ -8,7 +8,7 @@
     cascade.fit(train, validation_data=val, epochs=30, callbacks=[kc.CascadeCallback()])
     student = cascade.extract()                                      # plain keras.Model
 
-The core imports keras and NumPy only; it is tested on the TensorFlow and JAX backends.
+The core imports keras and NumPy only; it is tested on the TensorFlow, JAX and PyTorch backends.
 """
 
 from keras_cascade.cascade import (

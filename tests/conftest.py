@@ -7,12 +7,24 @@ import keras
 import networks
 import numpy as np
 import pytest
-import tensorflow as tf
 
-# Replicas to try distribution on; TensorFlow takes no others once it runs.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
-)
+BACKEND = keras.backend.backend()
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    # Replicas to try distribution on; TensorFlow takes no others once it runs.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """Skips the tests that are for other backends, each with the reason that stands at it."""
+    for item in items:
+        for marker in item.iter_markers("only_on"):
+            if BACKEND not in marker.args:
+                reason = f"only on {', '.join(marker.args)}: {marker.kwargs['reason']}"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish(session):
@@ -37,18 +49,23 @@ def rng():
     return np.random.default_rng(7)
 
 
-@pytest.fixture(params=networks.ARCHITECTURES)
+# How a model is cut depends little on the backend: on the others two stand for all.
+OFTEN = networks.ARCHITECTURES if BACKEND == "tensorflow" else ["vgg16", "resnet20"]
+
+
+def _architectures(names):
+    """The names as parameters, those of the deep and of the rarely built ones marked slow."""
+    rare = [pytest.mark.slow]
+    return [pytest.param(name, marks=[] if name in OFTEN else rare) for name in names]
+
+
+@pytest.fixture(params=_architectures(networks.ARCHITECTURES))
 def architecture(request):
     """One model of every architecture the invariants must hold on; not to be trained."""
     return _built_once(request.param)
 
 
-@pytest.fixture(
-    params=[
-        *networks.ARCHITECTURES,
-        *(pytest.param(name, marks=pytest.mark.slow) for name in networks.DEEP),
-    ]
-)
+@pytest.fixture(params=_architectures([*networks.ARCHITECTURES, *networks.DEEP]))
 def architecture_or_deep(request):
     """As `architecture`, and the deep networks too."""
     return _built_once(request.param)

@@ -1,6 +1,6 @@
 """TrainingBackup: a run that is killed at any moment goes on as if it had never been.
 
-One file holds a whole state: weights, optimizer, seed generators, the position and the logs so far.
+One file holds a whole state: weights, optimizer, random states, the position and the logs so far.
 It is written under a temporary name and renamed once it is on the disk; the name carries its
 position and the digest of its bytes. So a file under a final name is whole, one that was damaged
 later is found out, and the one before it is still there. The format is NumPy's: HDF5, which Keras'
@@ -21,8 +21,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.cascade import processes
 from keras_cascade.cascade.guard import NonFiniteLossError
-from keras_cascade.cascade.guided import seed_states
+from keras_cascade.cascade.seeds import seed_states
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
 _REST = "rest"
@@ -56,10 +57,11 @@ class TrainingBackup(keras.callbacks.Callback):
 
     Unlike `keras.callbacks.BackupAndRestore` it can go on in the middle of an epoch, keeps the
     state of dropout's random numbers, and survives a kill while it writes. It must be the last of
-    the callbacks, so that what the others did in a step is in the state of that step.
+    the callbacks, so that what the others did in a step is in the state of that step. Of several
+    processes the first writes, and all read.
 
     Args:
-        folder: where the states are kept; it is made where it is missing.
+        folder: where the states are kept; it is made where it is missing. Machines must share it.
         every: steps between backups, besides those at the end of every epoch; None: only those.
         keep: how many of the newest states stay, at least 2.
 
@@ -72,11 +74,18 @@ class TrainingBackup(keras.callbacks.Callback):
 
     ```python
     backup = kc.TrainingBackup("runs/backup", every=1000)
-    start = backup.restore(cascade)
-    with backup.listening():
-        cascade.fit(
-            train, epochs=30, initial_epoch=start.epoch, callbacks=[kc.CascadeCallback(), backup]
-        )
+
+    def batches_after(epochs):
+        numbers = tf.data.Dataset.range(epochs, tf.int64.max)
+        return numbers.flat_map(lambda n: examples.shuffle(10_000, seed=n).batch(64))
+
+    backup.fit(
+        cascade,
+        batches_after,
+        steps_per_epoch=782,
+        epochs=30,
+        callbacks=[kc.CascadeCallback()],
+    )
     ```
     """
 
@@ -89,6 +98,48 @@ class TrainingBackup(keras.callbacks.Callback):
         self._folder, self._every, self._keep = pathlib.Path(folder), every, keep
         self._start, self._signal = Position(), None
 
+    def fit(self, trainer, batches_after, *, steps_per_epoch, epochs, callbacks=(), **kwargs):
+        """`trainer.fit` that goes on where the newest state was made.
+
+        SIGINT and SIGTERM end it after the step, with a state; see `listening`.
+
+        Args:
+            trainer: a built and compiled `keras.Model`.
+            batches_after: function from a number of finished epochs to the `tf.data.Dataset` of
+                the batches that follow, of one epoch at least; the same each time it is asked.
+            steps_per_epoch: how many batches are one epoch.
+            epochs: how many there are in all, those before a restart included.
+            callbacks: further callbacks.
+            **kwargs: further arguments of `trainer.fit`.
+
+        Returns:
+            `history()`.
+
+        Raises:
+            TrainingInterrupted: a signal came.
+        """
+        start, callbacks = self.restore(trainer), [*callbacks, self]
+        with self.listening():
+            if start.batch:
+                trainer.fit(
+                    batches_after(start.epoch).skip(start.batch),
+                    steps_per_epoch=steps_per_epoch - start.batch,
+                    initial_epoch=start.epoch,
+                    epochs=start.epoch + 1,
+                    callbacks=callbacks,
+                    **kwargs,
+                )
+                start = self.restore(trainer)
+            trainer.fit(
+                batches_after(start.epoch),
+                steps_per_epoch=steps_per_epoch,
+                initial_epoch=start.epoch,
+                epochs=epochs,
+                callbacks=callbacks,
+                **kwargs,
+            )
+        return self.history()
+
     def restore(self, trainer):
         """Puts the newest whole state back.
 
@@ -99,14 +150,16 @@ class TrainingBackup(keras.callbacks.Callback):
             `Position`; epoch 0, batch 0 where there is no state.
 
         Raises:
-            ValueError: the state is of another model.
+            ValueError: the state is of another model, or not all processes found the same one.
         """
-        for path in self._states():
-            if _digest(path) == _NAME.fullmatch(path.name)[3]:
-                self._start = _load(path, trainer)
-                return self._start
-            print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
-        self._start = Position()
+        processes.wait_for_all("restore")  # until the first has written
+        path = self._newest_whole()
+        processes.check_alike(
+            path.name if path else "no state",
+            f"The processes found different states in '{self._folder}', here "
+            f"{path.name if path else 'none'}. It must be one folder that all machines share.",
+        )
+        self._start = _load(path, trainer) if path else Position()
         return self._start
 
     @contextlib.contextmanager
@@ -190,6 +243,8 @@ class TrainingBackup(keras.callbacks.Callback):
 
     def _save(self, epoch, batch):
         self._check_finite(epoch, batch)
+        if not processes.is_first():
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / ".unfinished.npz"
         rest = {
@@ -197,6 +252,7 @@ class TrainingBackup(keras.callbacks.Callback):
             "batch": batch,
             "logs": self._logs,
             "schedule_step": getattr(self.model, "schedule_step", 0),
+            "random_states": _random_states(),
         }
         # Reading self.model makes JAX write its state to the variables.
         arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(self.model).items()}
@@ -226,6 +282,13 @@ class TrainingBackup(keras.callbacks.Callback):
                     f"{epoch + 1}. The states in '{self._folder}' are of before. Lower the "
                     "learning rate, clip gradients (clipnorm), or look for bad values in the data."
                 )
+
+    def _newest_whole(self):
+        for path in self._states():
+            if _digest(path) == _NAME.fullmatch(path.name)[3]:
+                return path
+            print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
+        return None
 
     def _states(self):
         """The paths of all states, the newest first."""
@@ -266,7 +329,33 @@ def _load(path, trainer):
         variable.assign(arrays[key].view(kind) if is_raw else arrays[key])
     if hasattr(trainer, "schedule_step"):
         trainer.schedule_step = rest["schedule_step"]
+    _set_random_states(rest.get("random_states"))
     return Position(rest["epoch"], rest["batch"], rest["logs"])
+
+
+def _random_states():
+    """PyTorch's own random states, which dropout without a seed draws from: hexadecimal strings.
+
+    Empty on the other backends: what they draw comes from seed generators, which are variables.
+    """
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [state.numpy().tobytes().hex() for state in states]
+
+
+def _set_random_states(states):
+    if not states or keras.backend.backend() != "torch":
+        return
+    import torch
+
+    first, *of_gpus = (
+        torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8) for state in states
+    )
+    torch.set_rng_state(first)
+    torch.cuda.set_rng_state_all(of_gpus)
 
 
 def _digest(path):

@@ -3,8 +3,7 @@
 Every member's loss is L_k = (1 - alpha) * labels_k + alpha * mean over its guides of
 T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their sum
 plus the regularisers, each counted once. It is written with `call`, `compute_loss` and
-`compute_metrics`, which plain `fit` calls on every Keras backend; tests run it on TensorFlow and
-JAX.
+`compute_metrics`, which plain `fit` calls on every Keras backend.
 The cascade and plain distillation are both this, with other members.
 """
 
@@ -15,7 +14,13 @@ from keras import ops, tree
 
 from keras_cascade.cascade import data_faults, replicas
 from keras_cascade.cascade.guard import guarded_fit
-from keras_cascade.cascade.losses import SoftTargetLoss, Targets, check_distillation
+from keras_cascade.cascade.losses import (
+    SoftTargetLoss,
+    Targets,
+    check_distillation,
+    check_guidance,
+)
+from keras_cascade.cascade.seeds import seed_states
 
 
 class GuidedTrainer(keras.Model):
@@ -36,7 +41,7 @@ class GuidedTrainer(keras.Model):
         self, members, guides, *, temperature, alpha, distillation=None, frozen=(), name=None
     ):
         super().__init__(name=name)
-        _check_members(members, alpha, temperature)
+        check_guidance(members.values(), temperature, alpha)
         check_distillation(distillation)
         self._members = dict(members)
         self._guides = guides
@@ -60,9 +65,9 @@ class GuidedTrainer(keras.Model):
     def call(self, inputs, training=False):
         """All members' outputs: dict from name to tensor."""
         outputs = {}
-        for name, member in self._members.items():
+        for name in self._members:
             frozen = name in self._frozen
-            output = member(inputs, training=training and not frozen)
+            output = self._computer_of(name)(inputs, training=training and not frozen)
             outputs[name] = ops.stop_gradient(output) if frozen else output
         return outputs
 
@@ -243,6 +248,10 @@ class GuidedTrainer(keras.Model):
 
     # Pieces
 
+    def _computer_of(self, name):
+        """What computes a member's output."""
+        return self._members[name]
+
     def labels_outside(self):
         """How many labels outside the classes were seen so far."""
         return int(ops.convert_to_numpy(self._bad_labels))
@@ -292,12 +301,6 @@ class GuidedTrainer(keras.Model):
         return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
 
 
-def seed_states(model):
-    """The states of a model's random number generators, which are no weights: list of variables."""
-    others = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
-    return [variable for variable in model.variables if id(variable) not in others]
-
-
 def _divided(value, share):
     """`value / share`, and 0 for a replica that has no examples."""
     return ops.divide_no_nan(value, ops.cast(share, value.dtype))
@@ -319,19 +322,3 @@ def _copies(metrics):
         )
 
     return None if metrics is None else tree.map_structure(copy, metrics)
-
-
-def _check_members(members, alpha, temperature):
-    if not 0.0 <= alpha < 1.0:
-        raise ValueError(
-            f"alpha must lie in [0, 1), got {alpha}. With alpha = 1 the labels play no part, and "
-            "models that are still equal would learn nothing and show no saliency."
-        )
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}.")
-    for name, model in members.items():
-        if len(model.outputs) != 1:
-            raise ValueError(
-                f"Model '{model.name}' ({name}) has {len(model.outputs)} outputs; one is needed "
-                "to distil. Train on keras.Model(model.inputs, the_output_that_matters)."
-            )

@@ -2,13 +2,13 @@
 
 from keras_cascade.recipe.settings import Settings
 from keras_cascade.recipe.stages import (
+    accuracy_on_test,
     distil,
     evaluate,
     fine_tune,
     make_cascade,
     one_shot_l1,
     recover,
-    test_accuracy,
     train_cascade,
     train_teacher,
 )
@@ -24,7 +24,7 @@ __all__ = [
     "make_cascade",
     "one_shot_l1",
     "recover",
-    "test_accuracy",
+    "accuracy_on_test",
     "train_cascade",
     "train_teacher",
 ]

@@ -8,8 +8,6 @@ model on, by the labels alone or under a teacher. The data is an object with `tr
 `data.ImageData`, then takes the place of `train`.
 """
 
-import functools
-
 import keras
 
 from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller
@@ -118,11 +116,13 @@ def one_shot_l1(teacher, data, settings, callbacks=(), backup=None):
     return student
 
 
-def test_accuracy(model, data):
+def accuracy_on_test(model, data):
     """The share of `data.test` that a model classifies rightly, in [0, 1]."""
     # Compiling a second model of the same layers leaves the one that is handed out uncompiled.
     evaluated = keras.Model(model.inputs, model.outputs)
-    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=False)
+    # On TensorFlow compiling takes longer than it saves; JAX would run one operation at a time.
+    jit = "auto" if keras.backend.backend() == "jax" else False
+    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=jit)
     with named(lambda: "in testing"):
         results = evaluated.evaluate(data.test, verbose=0, return_dict=True)
     return float(results["accuracy"])
@@ -137,7 +137,7 @@ def evaluate(name, model, data, seed):
     sizes = profile(model)
     return {
         "name": name,
-        "accuracy": test_accuracy(model, data),
+        "accuracy": accuracy_on_test(model, data),
         "params": sizes.params,
         "macs": sizes.macs,
         "bytes": sizes.bytes,
@@ -153,34 +153,20 @@ def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None)
         metrics=["accuracy"],
         jit_compile=settings.use_jit(),
     )
-    fit = functools.partial(
-        guarded_fit,
-        trainer.fit,
-        validation_data=data.test,
-        shuffle=False,  # the data set shuffles itself
-        verbose=0,
-    )
+    options = {
+        "epochs": epochs,
+        "validation_data": data.test,
+        "callbacks": list(callbacks),
+        "shuffle": False,  # the data set shuffles itself
+        "verbose": 0,
+    }
     if backup is None:
-        return fit(data.train, epochs=epochs, callbacks=list(callbacks)).history
-    start, callbacks = backup.restore(trainer), [*callbacks, backup]
-    with backup.listening():
-        if start.batch:
-            fit(
-                data.from_epoch(start.epoch).skip(start.batch),
-                steps_per_epoch=data.steps_per_epoch - start.batch,
-                initial_epoch=start.epoch,
-                epochs=start.epoch + 1,
-                callbacks=callbacks,
-            )
-            start = backup.restore(trainer)
-        fit(
-            data.from_epoch(start.epoch),
-            steps_per_epoch=data.steps_per_epoch,
-            initial_epoch=start.epoch,
-            epochs=epochs,
-            callbacks=callbacks,
-        )
-    return backup.history()
+        return guarded_fit(trainer.fit, data.train, **options).history
+
+    def fit(from_epoch, y, **options):
+        return backup.fit(trainer, from_epoch, steps_per_epoch=data.steps_per_epoch, **options)
+
+    return guarded_fit(fit, data.from_epoch, **options)
 
 
 def _loss():

@@ -45,6 +45,7 @@ def distribution_scopes(name):
         )
     import tensorflow as tf
 
+    # Listing logical devices starts TensorFlow, which takes no logical CPUs from then on.
     gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
     wanted = int(number) if number else max(1, len(gpus))
     if gpus and wanted > len(gpus):

@@ -7,6 +7,8 @@ batch. The copies cost memory for a second set of weights and buy that nothing a
 """
 
 import collections.abc
+import itertools
+import math
 import warnings
 
 import keras
@@ -104,7 +106,7 @@ def _frozen_view(graph, gates):
     copy = Surgeon(graph.model, graph).extract({}, verify=False)
     copy.trainable = False
     stand_in = {id(layer): copy.get_layer(name) for name, layer in graph.trace.layers.items()}
-    return build_view(graph, gates, stand_in)
+    return build_view(graph, gates, stand_in, gate_weights=True)
 
 
 def _fit_arguments(data, loss):
@@ -121,13 +123,31 @@ def _fit_arguments(data, loss):
         if any(len(array) == 0 for array in keras.tree.flatten(data)):
             raise ValueError(_EMPTY)
         return dict(zip(("x", "y", "sample_weight"), data, strict=False))
-    endless = getattr(data, "cardinality", int)() == -1  # tf.data.INFINITE_CARDINALITY
-    if isinstance(data, keras.utils.PyDataset):
-        endless = data.num_batches is None
-    if endless:
+    batches = _known_batches(data)
+    if batches == math.inf:
         raise ValueError("data never ends: pass as many batches as will do, data.take(100) say.")
+    if batches == 0:
+        raise ValueError(_EMPTY)
     if isinstance(data, list) and not all(isinstance(batch, tuple) for batch in data):
         raise ValueError(f"{_LABELS} A list must hold batches (x, y), arrays go in a tuple.")
     if isinstance(data, list | collections.abc.Iterator):
-        data = (batch for batch in data)  # fit takes no iterators but generators
+        data = _begun(iter(data))
     return {"x": data}
+
+
+def _known_batches(data):
+    """How many batches a data set has: infinity if it never ends, None if that is not known."""
+    if isinstance(data, keras.utils.PyDataset):
+        return math.inf if data.num_batches is None else data.num_batches
+    if not hasattr(data, "cardinality"):
+        return None
+    count = int(data.cardinality())
+    return {-1: math.inf, -2: None}.get(count, count)  # tf.data's INFINITE and UNKNOWN
+
+
+def _begun(batches):
+    """A generator, as `fit` takes no other iterator, of batches of which there is at least one."""
+    first = next(batches, None)
+    if first is None:
+        raise ValueError(_EMPTY)
+    return (batch for batch in itertools.chain([first], batches))

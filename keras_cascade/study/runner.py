@@ -204,7 +204,7 @@ class StudyRunner:
                 {"teacher": teacher.litert, "model": litert}, runs=_LATENCY_RUNS
             )
         return {
-            "accuracy": recipe.test_accuracy(model, images),
+            "accuracy": recipe.accuracy_on_test(model, images),
             "teacher_accuracy": teacher.figures["accuracy"],
             "params": sizes.params,
             "nonzero_params": sizes.nonzero_params,

@@ -107,7 +107,7 @@ class Teachers:
         write_json(
             figures,
             {
-                "accuracy": recipe.test_accuracy(model, images),
+                "accuracy": recipe.accuracy_on_test(model, images),
                 "params": sizes.params,
                 "macs": sizes.macs,
                 "gzipped_bytes": gzipped_bytes(litert),

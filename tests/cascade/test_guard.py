@@ -120,6 +120,7 @@ def test_bad_labels_of_a_distiller():
         distiller.fit(x, y + 3, batch_size=8, verbose=0)
 
 
+@pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch runs each step alone")
 def test_steps_are_counted_within_executions():
     cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
     cascade.compile("sgd", LOSS, jit_compile=False, steps_per_execution=2)

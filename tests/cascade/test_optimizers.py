@@ -67,6 +67,7 @@ def test_probes_are_neither_clipped_nor_decayed(plain, setting):
     assert_close(saliencies(SGD(0.0, **{setting: 1e-4})), expected, 1e-6)
 
 
+@pytest.mark.only_on("tensorflow", "jax", reason="jit_compile=True is no XLA on PyTorch")
 def test_compiled_by_xla(plain):
     assert_close(saliencies(SGD(0.05), jit_compile=True), plain, 1e-5)
 

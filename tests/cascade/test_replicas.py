@@ -15,6 +15,7 @@ from strategies import REPLICAS, mirrored
 import keras_cascade as kc
 from keras_cascade.models import synchronised
 
+pytestmark = pytest.mark.only_on("tensorflow", reason="replicas are those of tf.distribute")
 BATCH, EPOCHS = 8, 5
 EXAMPLES = 31  # the last batch, 7, divides evenly among no replicas, but leaves none empty
 

@@ -32,6 +32,7 @@ def _macs_by_tensorflow(model):
     return flops / 2
 
 
+@pytest.mark.only_on("tensorflow", reason="TensorFlow's profiler reads TensorFlow's graphs")
 @pytest.mark.parametrize("name", ["VGG16", "ResNet50", "MobileNetV2"])
 def test_macs_agree_with_tensorflows_profiler(name):
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))

@@ -49,11 +49,11 @@ def test_saliency_inside_a_layer_is_the_loss_gradient_of_each_gate(case, rng):
         ends = []
         for sign in (1, -1):
             moved = mask.copy()
-            moved[unit] += sign * 1e-3
+            moved[unit] += sign * 1e-2
             gates.mask.assign(moved)
             logs = cascade.test_on_batch(images, labels, return_dict=True)
             ends.append(logs["student_loss"])
-        measured.append((ends[0] - ends[1]) / 2e-3)
+        measured.append((ends[0] - ends[1]) / 2e-2)
     prunable = [
         u for g in cascade.graph.prunable_groups for u in range(g.units.start, g.units.stop)
     ]
@@ -72,5 +72,7 @@ def test_level_with_gates_inside_trains_and_extracts_exactly(rng):
     data = rng.standard_normal((16, 4, 3)).astype("float32"), rng.integers(0, 3, 16)
     cascade.fit(*data, batch_size=8, verbose=0, callbacks=[kc.CascadeCallback(frequency=1)])
     student = cascade.extract()
-    np.testing.assert_allclose(cascade(data[0])["student"], student(data[0]), rtol=1e-4, atol=1e-5)
+    pair = cascade(data[0])["student"], student(data[0])
+    masked, alone = map(keras.ops.convert_to_numpy, pair)
+    np.testing.assert_allclose(masked, alone, rtol=1e-4, atol=1e-5)
     assert student.count_params() < model.count_params()

@@ -24,10 +24,10 @@ def _loss_with_gate(model, group, channel, gate, batch):
         scale = np.ones(kernel.shape[axis])
         scale[channel] = gate
         kernel.assign(value * scale.reshape([-1 if n == axis else 1 for n in range(value.ndim)]))
-    loss = float(LOSS(batch[1], model(batch[0], training=False)))
+    loss = LOSS(batch[1], model(batch[0], training=False))
     for (kernel, _), value in zip(kernels, before, strict=True):
         kernel.assign(value)
-    return loss
+    return float(keras.ops.convert_to_numpy(loss))
 
 
 def test_scores_are_finite_differences_and_the_model_is_untouched():
@@ -104,6 +104,8 @@ def test_bad_data():
         (x, LOSS, "needs labels.*Got x alone"),
         ((x[:0], y[:0]), LOSS, "data is empty"),
         (batches.take(0), LOSS, "data is empty"),
+        ([], LOSS, "data is empty"),
+        (iter(()), LOSS, "data is empty"),
         (batches.repeat(), LOSS, "never ends"),
         (_Endless(), LOSS, "never ends"),
         ((x * np.nan, y), LOSS, "NaN or infinite"),

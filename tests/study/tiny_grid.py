@@ -23,7 +23,7 @@ def use_tiny(setattr):
     def load(name, *, batch_size, **_):
         x, y = networks.examples_for(networks.small_convnet(), 32)
         batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
-        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS)
+        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS, None)
 
     def narrower(network, *_, **__):
         return networks.small_convnet(normalised=False)
