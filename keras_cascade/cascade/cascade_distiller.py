@@ -17,7 +17,12 @@ from keras import ops
 
 from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guided import GuidedTrainer
-from keras_cascade.cascade.levels import checked_levels, guides_of, own_normalisations
+from keras_cascade.cascade.levels import (
+    checked_levels,
+    freeze_alike,
+    guides_of,
+    own_normalisations,
+)
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import ChannelGates, Ranking
 from keras_cascade.saliency.gates import gradient_probe
@@ -150,11 +155,7 @@ class CascadeDistiller(GuidedTrainer):
         """
         super().compile(*args, **kwargs)
         self.schedule_step = 0
-        # As in Keras, what was frozen or thawed counts from `compile` on: for the copies too.
-        for layer in self.graph.trace.layers.values():
-            for own in self._own_layers:
-                if id(layer) in own:
-                    own[id(layer)].trainable = layer.trainable
+        freeze_alike(self.graph, self._own_layers)  # such changes count from `compile` on
         # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer.gradient_accumulation_steps:

@@ -58,3 +58,16 @@ def own_normalisations(graph, level):
             copy.set_weights(layer.get_weights())
             own[id(layer)] = copy
     return own
+
+
+def freeze_alike(graph, own_layers):
+    """Makes each level's own layers trainable where the originals are now, and only there.
+
+    Args:
+        graph: `ChannelGraph`.
+        own_layers: list of dicts from an original's id to the level's own layer.
+    """
+    for layer in graph.trace.layers.values():
+        for own in own_layers:
+            if id(layer) in own:
+                own[id(layer)].trainable = layer.trainable

@@ -319,6 +319,7 @@ def test_keras_says_when_an_image_is_too_small():
         build_model("DenseNet121", (8, 8, 3), 10)
 
 
+@pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
 @pytest.mark.parametrize(
     ("name", "synchronized"),
     [*((name, True) for name in [*cifar_models(), "MobileNet"]), ("resnet20", False)],
@@ -331,6 +332,7 @@ def test_synchronized_reaches_every_batch_norm(name, synchronized):
     assert found and {layer.synchronized for layer in found} == {synchronized}
 
 
+@pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
 def test_synchronised_reaches_nested_models():
     inside = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     model = keras.Sequential([keras.Input((4,)), inside, keras.layers.BatchNormalization()])
