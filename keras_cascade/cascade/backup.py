@@ -1,6 +1,6 @@
 """TrainingBackup: a run that is killed at any moment goes on as if it had never been.
 
-One file holds a whole state: weights, optimizer, random states, the position and the logs so far.
+One file holds a whole state: weights, optimizer, seed generators, the position and the logs so far.
 It is written under a temporary name and renamed once it is on the disk; the name carries its
 position and the digest of its bytes. So a file under a final name is whole, one that was damaged
 later is found out, and the one before it is still there. The format is NumPy's: HDF5, which Keras'
@@ -59,6 +59,9 @@ class TrainingBackup(keras.callbacks.Callback):
     state of dropout's random numbers, and survives a kill while it writes. It must be the last of
     the callbacks, so that what the others did in a step is in the state of that step. Of several
     processes the first writes, and all read.
+
+    On PyTorch give `Dropout` layers a `seed`: without one they draw from the process's generator,
+    which is not kept, and the run that is gone on with has other random numbers.
 
     Args:
         folder: where the states are kept; it is made where it is missing. Machines must share it.
@@ -255,7 +258,6 @@ class TrainingBackup(keras.callbacks.Callback):
             "batch": batch,
             "logs": self._logs,
             "schedule_step": getattr(self.model, "schedule_step", 0),
-            "random_states": _random_states(),
         }
         # Reading self.model makes JAX write its state to the variables.
         arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(self.model).items()}
@@ -332,33 +334,7 @@ def _load(path, trainer):
         variable.assign(arrays[key].view(kind) if is_raw else arrays[key])
     if hasattr(trainer, "schedule_step"):
         trainer.schedule_step = rest["schedule_step"]
-    _set_random_states(rest.get("random_states"))
     return Position(rest["epoch"], rest["batch"], rest["logs"])
-
-
-def _random_states():
-    """PyTorch's own random states, which dropout without a seed draws from: hexadecimal strings.
-
-    Empty on the other backends: what they draw comes from seed generators, which are variables.
-    """
-    if keras.backend.backend() != "torch":
-        return []
-    import torch
-
-    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
-    return [state.numpy().tobytes().hex() for state in states]
-
-
-def _set_random_states(states):
-    if not states or keras.backend.backend() != "torch":
-        return
-    import torch
-
-    first, *of_gpus = (
-        torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8) for state in states
-    )
-    torch.set_rng_state(first)
-    torch.cuda.set_rng_state_all(of_gpus)
 
 
 def _digest(path):

@@ -28,6 +28,7 @@ def write_artefacts(model, output_dir, name="student"):
 
     Raises:
         OSError: the folder cannot be written.
+        RuntimeError: Keras runs on PyTorch, where its SavedModels fail.
 
     Example:
 
@@ -36,6 +37,7 @@ def write_artefacts(model, output_dir, name="student"):
     print(largest_differences(student, paths, images))
     ```
     """
+    _check_backend()
     output_dir = pathlib.Path(output_dir)
     paths = {
         "keras": output_dir / f"{name}.keras",
@@ -61,7 +63,9 @@ def write_litert(model, path):
 
     Raises:
         OSError: the folder cannot be written.
+        RuntimeError: Keras runs on PyTorch, where its SavedModels fail.
     """
+    _check_backend()
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="tmp_") as folder:
         saved_model, temporary = pathlib.Path(folder, "saved_model"), pathlib.Path(folder, "tflite")
@@ -88,6 +92,15 @@ def largest_differences(model, paths, examples):
         kind: float(np.max(np.abs(runners[kind](path, examples) - expected)))
         for kind, path in paths.items()
     }
+
+
+def _check_backend():
+    if keras.backend.backend() == "torch":
+        raise RuntimeError(
+            "No SavedModel, and so no LiteRT file, is written while Keras runs on PyTorch. Save "
+            "the model with model.save('model.keras'), then load and export that with "
+            "KERAS_BACKEND=tensorflow."
+        )
 
 
 def _write_keras(model, path, _):

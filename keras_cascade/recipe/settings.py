@@ -76,7 +76,7 @@ class Settings:
         """What `compile(jit_compile=...)` is given."""
         if self.jit_compile is not None:
             return self.jit_compile
-        on_cpu = not any(
-            "cpu" not in device.lower() for device in keras.distribution.list_devices()
-        )
-        return False if on_cpu and keras.backend.backend() == "tensorflow" else "auto"
+        if keras.backend.backend() != "tensorflow":
+            return "auto"
+        devices = keras.distribution.list_devices()
+        return False if all("cpu" in device.lower() for device in devices) else "auto"

@@ -2,6 +2,8 @@
 
 import contextlib
 
+import keras
+
 
 def distribution_scope(name):
     """The scope in which to build, compile and train models.
@@ -16,7 +18,8 @@ def distribution_scope(name):
 
     Raises:
         ValueError: another name, a number below 1, or more replicas than there are GPUs.
-        RuntimeError: TensorFlow has run already, and has no such logical devices.
+        RuntimeError: TensorFlow has run already, and has no such logical devices; or Keras does
+            not run on TensorFlow.
 
     Example:
 
@@ -42,6 +45,11 @@ def distribution_scopes(name):
     if kind != "mirrored" or (number and not (number.isdecimal() and int(number) > 0)):
         raise ValueError(
             f"Unknown strategy '{name}': use none, mirrored, or mirrored:N with N replicas."
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"strategy={name} is one of tf.distribute: set KERAS_BACKEND=tensorflow (it is "
+            f"{keras.backend.backend()}), or use strategy=none."
         )
     import tensorflow as tf
 

@@ -15,7 +15,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def compiled():
     keras.utils.set_random_seed(7)
     base = networks.small_convnet()
-    # Without a seed PyTorch's dropout draws from the process, which Keras' checkpoints do not hold.
+    # Without a seed dropout on PyTorch draws from the process, whose state no checkpoint holds.
     logits = layers.Dropout(0.2, seed=1)(base.output)
     cascade = kc.CascadeDistiller(keras.Model(base.input, logits), (0.3, 0.6), min_channels=1)
     cascade.compile(keras.optimizers.Adam(0.01), LOSS, metrics=["accuracy"])

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 import keras_cascade as kc
-from keras_cascade.deploy import largest_differences, write_artefacts
+from keras_cascade.deploy import largest_differences, write_artefacts, write_litert
+
+WRITES = pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch writes no SavedModel")
 
 
+@pytest.mark.only_on("torch", reason="the others write SavedModels")
+def test_artefacts_are_refused(tmp_path):
+    for write in (write_artefacts, write_litert):
+        with pytest.raises(RuntimeError, match="while Keras runs on PyTorch.*KERAS_BACKEND"):
+            write(networks.small_convnet(), tmp_path / "student")
+    assert not any(tmp_path.iterdir())
+
+
+@WRITES
 def test_artefacts_of_a_pruned_model(tmp_path):
     pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
     model = kc.prune(networks.small_convnet(), 0.5, min_channels=2)
@@ -26,6 +37,7 @@ def test_artefacts_of_a_pruned_model(tmp_path):
     assert differences["keras"] == 0.0
 
 
+@WRITES
 def test_differences_see_another_model(tmp_path):
     pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
     model = networks.small_convnet()
@@ -36,6 +48,7 @@ def test_differences_see_another_model(tmp_path):
         assert difference == pytest.approx(0.5, abs=1e-4)
 
 
+@WRITES
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     model = networks.small_convnet()
     write_artefacts(model, tmp_path)

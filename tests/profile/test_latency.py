@@ -7,6 +7,9 @@ import pytest
 from keras_cascade.deploy import write_artefacts
 from keras_cascade.profile import latency, measure_latency
 
+pytestmark = pytest.mark.only_on(
+    "tensorflow", "jax", reason="Keras on PyTorch writes no .tflite to be measured"
+)
 pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
 
 

@@ -51,7 +51,15 @@ def test_unknown_optimizer():
         recipe.Settings(optimizer="sdg").make_optimizer(0.1, steps=1)
 
 
+@pytest.mark.only_on("tensorflow", reason="elsewhere Keras decides")
 def test_xla_is_off_on_a_tensorflow_cpu_unless_asked_for():
     on_cpu = not tf.config.list_physical_devices("GPU")
     assert recipe.Settings().use_jit() == (False if on_cpu else "auto")
     assert recipe.Settings(jit_compile=True).use_jit() is True
+
+
+@pytest.mark.only_on("jax", "torch", reason="TensorFlow has strategies")
+def test_strategies_need_tensorflow():
+    with pytest.raises(RuntimeError, match="set KERAS_BACKEND=tensorflow"):
+        recipe.distribution_scope("mirrored:2")
+    assert recipe.distribution_scope("none")[1] == 1

@@ -56,7 +56,7 @@ def _shared_at_odds():
 
 KEPT = {
     "unknown_layer": (lambda: chain(Flipping()), "no rule for Flipping"),
-    "lambda": (lambda: chain(layers.Lambda(lambda x: x[..., ::-1])), "no rule for Lambda"),
+    "lambda": (lambda: chain(layers.Lambda(lambda x: ops.flip(x, axis=-1))), "no rule for Lambda"),
     "softmax_layer": (lambda: chain(layers.Softmax()), "Softmax mixes channels"),
     "softmax": (lambda: chain(layers.Activation("softmax")), "softmax may mix channels"),
     "softmax_operation": (lambda: chain(ops.softmax), "Softmax mixes channels"),
