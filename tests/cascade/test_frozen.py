@@ -43,11 +43,11 @@ def fitted(model, before_compile=lambda model: None):
     return cascade, trained_on(cascade)
 
 
-def trained_on(cascade):
+def trained_on(cascade, **options):
     cascade.compile("adamw", LOSS, run_eagerly=True)
     before = weights_of(cascade)
     x, y = networks.examples_for(cascade._base, 32)
-    pruning = kc.CascadeCallback(begin=0, end=4, frequency=1)
+    pruning = kc.CascadeCallback(**{"begin": 0, "end": 4, "frequency": 1, **options})
     cascade.fit(x, y, batch_size=8, verbose=0, callbacks=[pruning])
     return before
 
@@ -113,6 +113,14 @@ def test_frozen_stays_in_all_levels(case, when):
     else:
         cascade, before = fitted(model, set_flags)
     assert_frozen(cascade, before, names)
+
+
+@pytest.mark.parametrize("names", [["inner"], ["stem_bn"]])
+def test_frozen_stays_where_levels_are_computed_with_slices(names):
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.3, 0.6), min_channels=1)
+    for name in names:
+        freeze(name)(cascade._base)
+    assert_frozen(cascade, trained_on(cascade, end=2, slice_levels=True), names)
 
 
 def test_a_thawed_layer_trains_after_the_next_compile():
