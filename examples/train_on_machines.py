@@ -141,5 +141,10 @@ def _table(rows):
     )
 
 
-if __name__ == "__main__":
+def run():
+    """Runs `main`; what a person can put right is one line and exit code 2."""
     user_errors.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -31,7 +31,8 @@ def test_two_processes_write_one_student(tmp_path):
         for process, folder in enumerate(folders)
     ]
     first, second = machines.run_together(running.EXAMPLES / SCRIPT, flags)
-    assert "recovery, epoch 1/1" in first and second == ""
+    assert "recovery, epoch 1/1" in first
+    assert all("Gloo" in line for line in second.splitlines())  # JAX says that it connected
     assert not folders[1].exists()
     rows = json.loads((folders[0] / "results.json").read_text())["rows"]
     assert f"{rows[1]['accuracy']:.2%}" in first
