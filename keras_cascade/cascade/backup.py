@@ -77,15 +77,10 @@ class TrainingBackup(keras.callbacks.Callback):
 
     ```python
     backup = kc.TrainingBackup("runs/backup", every=1000)
-
-    def batches_after(epochs):
-        numbers = tf.data.Dataset.range(epochs, tf.int64.max)
-        return numbers.flat_map(lambda n: examples.shuffle(10_000, seed=n).batch(64))
-
-    backup.fit(
+    logs = backup.fit(
         cascade,
-        batches_after,
-        steps_per_epoch=782,
+        lambda epochs: train.repeat(),  # in the same order in every epoch, whatever its number
+        steps_per_epoch=len(train),
         epochs=30,
         callbacks=[kc.CascadeCallback()],
     )
