@@ -44,7 +44,7 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow test-backends test-random test-zoo demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
+.PHONY: help install test test-slow test-backends test-random test-zoo chaos demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
@@ -56,6 +56,8 @@ help:
 	@echo 'make test-zoo cut and verify every model of keras.applications; writes docs/coverage.md'
 	@echo 'make test-random'
 	@echo '              cut many random models, from a new seed each time (minutes)'
+	@echo 'make chaos    kill runs, give wrong inputs, compare replicas and backends; writes'
+	@echo '              docs/reliability.md (ten minutes)'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
 	@echo 'make compare  weight pruning, channel pruning and cascades compared on digits; the report'
 	@echo '              goes to runs/compare (ten minutes)'
@@ -154,6 +156,12 @@ ZOO_FLAGS ?=
 
 test-zoo: install
 	@$(BIN)/python tests/zoo/sweep.py --output=docs/coverage $(ZOO_FLAGS)
+
+# CHAOS_FLAGS="--kills=100 --seed=1" tries more, and others.
+CHAOS_FLAGS ?=
+
+chaos: install
+	@$(BIN)/python tests/chaos/chaos.py --output=docs/reliability $(CHAOS_FLAGS)
 
 test-random: RANDOM_SEED := $(RANDOM_SEED)
 test-random: install

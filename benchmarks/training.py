@@ -1,99 +1,126 @@
-"""Seconds of a training step: a cascade with 1, 2 and 3 levels against plain fit of the model.
+"""Seconds and memory of a training step of the cascade, as ratios to plain fit of the model.
 
-All contestants take turns, several times, so that their ratio holds on a machine whose speed
-drifts. The floor is the work the levels need at least: every masked level runs the whole model,
-so K levels cost K + 1 times plain fit. Writes a table and, with --output, JSON.
+Each round starts every contestant once, in a process of its own and in turn, so that ratios hold
+on a machine whose speed drifts and peak memory is the contestant's own. The contestants: plain fit
+of the model; `keras.distillation.Distiller` with the model as the teacher and a student of the same
+size; cascades of K levels, masked, and trained on slices as after `end`.
 
-    python benchmarks/training.py --model=resnet20 --output=benchmarks/training.json
+The *floor* is the work that cannot be avoided, over that of plain fit: a masked level runs the
+whole model, a sliced one what is left of its MACs, and K levels come on top of the teacher's.
+To see where a contestant's time goes: benchmarks/training_step.py --trace=FOLDER.
+
+    python benchmarks/training.py --models=resnet20 --levels=1,3 --output=benchmarks/training.json
 """
 
+import json
+import os
 import pathlib
 import statistics
+import subprocess
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 import quiet_start  # isort: skip  # noqa: E402, F401
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from absl import app, flags  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
 
-import keras_cascade as kc  # noqa: E402
-from keras_cascade import report  # noqa: E402
-from keras_cascade.models import build_model  # noqa: E402
-from keras_cascade.table import text_table  # noqa: E402
-
-flags.DEFINE_string("model", "resnet20", "A model of keras_cascade.models or keras.applications.")
+flags.DEFINE_list("models", ["resnet20", "vgg16"], "Models of keras_cascade.models.")
+flags.DEFINE_list("backends", ["tensorflow", "jax"], "Keras backends.")
+flags.DEFINE_list("levels", ["1", "2", "3"], "Numbers of levels K.")
 flags.DEFINE_float("width", 1.0, "Multiplies every layer's filters.")
 flags.DEFINE_integer("batch_size", 128, "Images a step.")
-flags.DEFINE_integer("steps", 5, "Steps a turn.")
-flags.DEFINE_integer("turns", 5, "Turns of each contestant.")
+flags.DEFINE_integer("steps", 4, "Steps that are timed in a process, after two that are not.")
+flags.DEFINE_integer("rounds", 3, "Processes of each contestant.")
 flags.DEFINE_string("output", None, "Where to write the figures as JSON.")
 
 FLAGS = flags.FLAGS
-LEVELS = {1: (0.75,), 2: (0.4, 0.75), 3: (0.25, 0.5, 0.75)}
+FRACTIONS = {1: (0.75,), 2: (0.4, 0.75), 3: (0.25, 0.5, 0.75)}
+CONTESTANT = pathlib.Path(__file__).with_name("training_step.py")
 
 
 def main(_):
-    keras.utils.set_random_seed(0)
-    random = np.random.default_rng(0)
-    count = FLAGS.batch_size * FLAGS.steps
-    images = random.standard_normal((count, 32, 32, 3)).astype("float32")
-    labels = random.integers(0, 10, count)
-    trainers = {"plain fit": _compiled(_model())}
-    for number, levels in LEVELS.items():
-        trainers[f"cascade, K={number}"] = _compiled(kc.CascadeDistiller(_model(), levels))
-    seconds = {name: [] for name in trainers}
-    for turn in range(FLAGS.turns + 1):
-        for name, trainer in trainers.items():
-            started = time.perf_counter()
-            trainer.fit(images, labels, batch_size=FLAGS.batch_size, verbose=0)
-            if turn:  # the first turn traces and compiles
-                seconds[name].append((time.perf_counter() - started) / FLAGS.steps)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    plain = medians["plain fit"]
-    rows = [
-        {
-            "trainer": name,
-            "seconds_a_step": median,
-            "ratio_to_plain": median / plain,
-            "floor": index + 1,
-            "ratio_to_floor": median / plain / (index + 1),
-        }
-        for index, (name, median) in enumerate(medians.items())
+    from keras_cascade import report
+    from keras_cascade.table import text_table
+
+    rows = []
+    for backend in FLAGS.backends:
+        for model in FLAGS.models:
+            rows += _compared(backend, model)
+    header = ["backend", "model", "trainer", "s/step", "to plain fit", "floor", "above floor"]
+    header += ["memory", "traces"]
+    cells = [
+        [
+            row["backend"],
+            row["model"],
+            row["trainer"],
+            f"{row['seconds_a_step']:.3f}",
+            f"{row['ratio']:.2f} ({row['ratio_min']:.2f}-{row['ratio_max']:.2f})",
+            f"{row['floor']:.2f}",
+            f"{row['ratio'] / row['floor']:.2f}",
+            f"{row['memory_ratio']:.2f}",
+            row["traces"],
+        ]
+        for row in rows
     ]
-    print(
-        text_table(
-            ["trainer", "s/step", "to plain fit", "floor", "above floor"],
-            [
-                [
-                    r["trainer"],
-                    f"{r['seconds_a_step']:.3f}",
-                    f"{r['ratio_to_plain']:.2f}",
-                    r["floor"],
-                    f"{r['ratio_to_floor']:.2f}",
-                ]
-                for r in rows
-            ],
-        )
-    )
+    print(text_table(header, cells))
     if FLAGS.output:
-        configuration = {flag: FLAGS[flag].value for flag in ("model", "width", "batch_size")}
+        names = ("width", "batch_size", "steps", "rounds")
+        configuration = {name: FLAGS[name].value for name in names}
         report.write_json(
             FLAGS.output,
             {"rows": rows, "configuration": configuration, "versions": report.versions()},
         )
 
 
-def _model():
-    return build_model(FLAGS.model, (32, 32, 3), 10, width=FLAGS.width, seed=0)
+def _compared(backend, model):
+    trainers = {"plain fit": {}, "keras Distiller": {"trainer": "keras"}}
+    for number in map(int, FLAGS.levels):
+        levels = ",".join(map(str, FRACTIONS[number]))
+        trainers[f"cascade, K={number}"] = {"trainer": "cascade", "levels": levels}
+        trainers[f"sliced, K={number}"] = {"trainer": "sliced", "levels": levels}
+    results = {name: [] for name in trainers}
+    for number in range(FLAGS.rounds):
+        for name, options in trainers.items():
+            results[name].append(_measured(backend, {"model": model, **options}))
+            logging.info("%s %s round %d: %s", backend, model, number, name)
+    return [
+        _row(backend, model, name, found, results["plain fit"]) for name, found in results.items()
+    ]
 
 
-def _compiled(trainer):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trainer.compile(keras.optimizers.SGD(0.01), loss, metrics=["accuracy"], jit_compile=False)
-    return trainer
+def _row(backend, model, name, found, plain):
+    """The medians of a contestant; ratios are taken within a round."""
+    ratios = [
+        one["seconds_a_step"] / base["seconds_a_step"]
+        for one, base in zip(found, plain, strict=True)
+    ]
+    peaks = [one["peak_bytes"] / base["peak_bytes"] for one, base in zip(found, plain, strict=True)]
+    return {
+        "backend": backend,
+        "model": model,
+        "trainer": name,
+        "seconds_a_step": statistics.median(one["seconds_a_step"] for one in found),
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "floor": found[0]["floor"],
+        "memory_ratio": statistics.median(peaks),
+        "peak_bytes": statistics.median(one["peak_bytes"] for one in found),
+        "traces": found[0]["traces"],
+    }
+
+
+def _measured(backend, options):
+    common = {name: FLAGS[name].value for name in ("width", "batch_size", "steps")}
+    arguments = [f"--{name}={value}" for name, value in {**common, **options}.items()]
+    done = subprocess.run(
+        [sys.executable, str(CONTESTANT), *arguments],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

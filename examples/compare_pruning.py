@@ -2,7 +2,8 @@
 
 For every network, data set and seed one teacher is trained; every method starts from it (or learns
 from it) and takes as many steps as the others. Each finished cell is written to results.jsonl at
-once; the same command run again continues where it stopped. Example:
+once; the same command run again continues where it stopped. With --strategy all methods but weight
+pruning train on several replicas; what TF-MOT trains takes one. Example:
 
     python examples/compare_pruning.py --models=resnet20@0.5 --datasets=digits --amounts=0.5,0.75 \\
         --seeds=0,1 --output_dir=runs/compare
@@ -14,6 +15,7 @@ import dataclasses
 import shlex
 import sys
 
+import strategy_flags
 import user_errors
 from absl import flags
 
@@ -84,6 +86,7 @@ flags.DEFINE_string("output_dir", "runs/compare", "Where results and the report 
 flags.DEFINE_string(
     "insert_into", None, "A Markdown file whose section 'study' is to show findings and table."
 )
+flags.adopt_module_key_flags(strategy_flags)
 
 FLAGS = flags.FLAGS
 
@@ -96,9 +99,12 @@ def main(_):
         amounts=_numbers("amounts", float),
         seeds=_numbers("seeds", int),
     )
-    protocol = _protocol()
+    make_scope, replicas = recipe.distribution_scopes(FLAGS.strategy)
+    protocol = _protocol(replicas)
     folder = report.writable_folder(FLAGS.output_dir)
-    runner = study.StudyRunner(grid, protocol, folder, FLAGS.data_dir, _say, quiet_stderr)
+    runner = study.StudyRunner(
+        grid, protocol, folder, FLAGS.data_dir, _say, quiet_stderr, make_scope
+    )
     runner.check()
     rows = runner.run()
     paths = report.write_study_report(rows, folder, title=_title(grid), command=_command())
@@ -112,7 +118,7 @@ def main(_):
     print(f"The report: {paths['report.html']}")
 
 
-def _protocol():
+def _protocol(replicas):
     """The study's protocol, from the flags of the same names."""
     if not 0 <= FLAGS.recover_epochs < FLAGS.epochs:
         raise ValueError(
@@ -133,6 +139,8 @@ def _protocol():
     )
     return study.Protocol(
         settings,
+        replicas=replicas,
+        synchronized=FLAGS.synchronized_batch_norm,
         **{
             field.name: FLAGS[field.name].value
             for field in dataclasses.fields(study.Protocol)

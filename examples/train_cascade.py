@@ -17,6 +17,7 @@ import sys
 import time
 
 import keras
+import strategy_flags
 import user_errors
 from absl import flags
 from backups import Backups
@@ -92,11 +93,6 @@ flags.DEFINE_float(
 flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.")
 flags.DEFINE_integer("seed", 0, "Of weights, data order, augmentation and dropout.")
 flags.DEFINE_string("output_dir", "runs/cascade", "Where results and models are written.")
-flags.DEFINE_string(
-    "strategy",
-    "none",
-    "none, mirrored (all GPUs), or mirrored:N (N GPUs; without any, N parts of the CPU).",
-)
 flags.DEFINE_bool(
     "resume",
     True,
@@ -104,6 +100,7 @@ flags.DEFINE_bool(
     "anew.",
 )
 flags.DEFINE_integer("backup_every", 1000, "Steps between backups, besides those of every epoch.")
+flags.adopt_module_key_flags(strategy_flags)
 
 FLAGS = flags.FLAGS
 
@@ -176,7 +173,7 @@ def _initial_teacher(images):
             raise ValueError(f"--teacher={FLAGS.teacher}: no such file.")
         teacher = keras.models.load_model(FLAGS.teacher)
         _check_teacher(teacher, images)
-        return teacher
+        return models.synchronised(teacher) if FLAGS.synchronized_batch_norm else teacher
     return models.build_model(
         FLAGS.model,
         images.input_shape,
@@ -184,6 +181,7 @@ def _initial_teacher(images):
         width=FLAGS.width,
         weight_decay=FLAGS.weight_decay,
         seed=FLAGS.seed,
+        synchronized=FLAGS.synchronized_batch_norm,
     )
 
 

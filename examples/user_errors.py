@@ -1,13 +1,16 @@
 """Runs a script so that what its user can put right is one line and exit code 2."""
 
 import pathlib
+import signal
 import sys
 
 from absl import app, flags, logging
 
-from keras_cascade import NonFiniteLossError, TrainingInterrupted
+from keras_cascade import DataError, NonFiniteLossError, TrainingInterrupted
 
-INTERRUPTED = 130
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM."""
 
 
 def run(main, on_interrupt="Interrupted."):
@@ -15,13 +18,14 @@ def run(main, on_interrupt="Interrupted."):
 
     Args:
         main: function of the command line that is left after the flags.
-        on_interrupt: what to say on Ctrl-C.
+        on_interrupt: what to say on Ctrl-C or SIGTERM.
     """
 
     def guarded(argv):
         verbose = flags.FLAGS.verbosity >= 1
         if not verbose:
             logging.set_verbosity(logging.ERROR)
+        signal.signal(signal.SIGTERM, _terminate)
         try:
             if len(argv) > 1:
                 raise ValueError(
@@ -31,10 +35,18 @@ def run(main, on_interrupt="Interrupted."):
         except TrainingInterrupted as stopped:
             print(f"\n{stopped}", file=sys.stderr)
             sys.exit(128 + stopped.signal_number)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
             print(f"\n{on_interrupt}", file=sys.stderr)
-            sys.exit(INTERRUPTED)
-        except (ValueError, TypeError, ImportError, OSError, NonFiniteLossError) as error:
+            number = signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT
+            sys.exit(128 + number)
+        except (
+            ValueError,
+            TypeError,
+            ImportError,
+            OSError,
+            DataError,
+            NonFiniteLossError,
+        ) as error:
             if verbose:
                 raise
             script = pathlib.Path(sys.argv[0]).stem
@@ -42,3 +54,7 @@ def run(main, on_interrupt="Interrupted."):
             sys.exit(2)
 
     app.run(guarded)
+
+
+def _terminate(number, frame):
+    raise Terminated

@@ -84,3 +84,19 @@ def examples_for(model, count, classes=4, seed=11):
     random = np.random.default_rng(seed)
     images = random.standard_normal((count, *model.input_shape[1:])).astype("float32")
     return images, random.integers(0, classes, count).astype("int32")
+
+
+def failing_batches(x, y, example, size=8):
+    """Batches of a `tf.data` pipeline of known length that raises an OSError at one example."""
+    import tensorflow as tf
+
+    def read(index):
+        if index == example:
+            raise OSError(f"image {index} cannot be read")
+        return x[index]
+
+    def pair(index):
+        image = tf.numpy_function(read, [index], tf.float32)
+        return tf.ensure_shape(image, x.shape[1:]), tf.gather(y, index)
+
+    return tf.data.Dataset.range(len(x)).map(pair).batch(size)

@@ -17,6 +17,7 @@ PUBLIC = [name for name in kc.__all__ if not name.startswith("_")]
 # Plain data that other calls return, and errors: there is nothing to call.
 NO_EXAMPLE = {
     "ChannelGroup",
+    "DataError",
     "Flow",
     "KeepWhole",
     "ModelProfile",

@@ -3,6 +3,7 @@
 from keras_cascade.cascade.backup import TrainingBackup, TrainingInterrupted
 from keras_cascade.cascade.callback import CascadeCallback
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
+from keras_cascade.cascade.data_faults import DataError
 from keras_cascade.cascade.distiller import Distiller
 from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
 from keras_cascade.cascade.losses import SoftTargetLoss, returns_probabilities
@@ -12,6 +13,7 @@ __all__ = [
     "CascadeCallback",
     "CascadeDistiller",
     "ConstantSchedule",
+    "DataError",
     "Distiller",
     "FiniteLossGuard",
     "NonFiniteLossError",

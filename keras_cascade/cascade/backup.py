@@ -21,7 +21,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_cascade.cascade.guided import seed_states
+from keras_cascade.cascade import processes
+from keras_cascade.cascade.guard import NonFiniteLossError, guarded_fit
+from keras_cascade.cascade.seeds import seed_states
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
 _REST = "rest"
@@ -55,29 +57,33 @@ class TrainingBackup(keras.callbacks.Callback):
 
     Unlike `keras.callbacks.BackupAndRestore` it can go on in the middle of an epoch, keeps the
     state of dropout's random numbers, and survives a kill while it writes. It must be the last of
-    the callbacks, so that what the others did in a step is in the state of that step.
+    the callbacks, so that what the others did in a step is in the state of that step. Of several
+    processes the first writes, and all read.
 
     On PyTorch give `Dropout` layers a `seed`: without one they draw from the process's generator,
     which is not kept, and the run that is gone on with has other random numbers.
 
     Args:
-        folder: where the states are kept; it is made where it is missing.
+        folder: where the states are kept; it is made where it is missing. Machines must share it.
         every: steps between backups, besides those at the end of every epoch; None: only those.
         keep: how many of the newest states stay, at least 2.
 
     Raises:
         ValueError: `every` below 1 or `keep` below 2.
         OSError: in `fit`, a state cannot be written; those before it are whole.
+        NonFiniteLossError: in `fit`, a weight is NaN or infinite; the state is not written.
 
     Example:
 
     ```python
     backup = kc.TrainingBackup("runs/backup", every=1000)
-    start = backup.restore(cascade)
-    with backup.listening():
-        cascade.fit(
-            train, epochs=30, initial_epoch=start.epoch, callbacks=[kc.CascadeCallback(), backup]
-        )
+    logs = backup.fit(
+        cascade,
+        lambda epochs: train.repeat(),  # in the same order in every epoch, whatever its number
+        steps_per_epoch=len(train),
+        epochs=30,
+        callbacks=[kc.CascadeCallback()],
+    )
     ```
     """
 
@@ -90,6 +96,51 @@ class TrainingBackup(keras.callbacks.Callback):
         self._folder, self._every, self._keep = pathlib.Path(folder), every, keep
         self._start, self._signal = Position(), None
 
+    def fit(self, trainer, batches_after, *, steps_per_epoch, epochs, callbacks=(), **kwargs):
+        """`trainer.fit` that goes on where the newest state was made.
+
+        SIGINT and SIGTERM end it after the step, with a state; see `listening`.
+
+        Args:
+            trainer: a built and compiled `keras.Model`.
+            batches_after: function from a number of finished epochs to the `tf.data.Dataset` of
+                the batches that follow, of one epoch at least; the same each time it is asked.
+            steps_per_epoch: how many batches are one epoch.
+            epochs: how many there are in all, those before a restart included.
+            callbacks: further callbacks.
+            **kwargs: further arguments of `trainer.fit`.
+
+        Returns:
+            `history()`.
+
+        Raises:
+            TrainingInterrupted: a signal came.
+            NonFiniteLossError, ValueError, DataError: as `GuidedTrainer.fit`, for any model.
+        """
+        start, callbacks = self.restore(trainer), [*callbacks, self]
+        with self.listening():
+            if start.batch:
+                guarded_fit(
+                    trainer.fit,
+                    batches_after(start.epoch).skip(start.batch),
+                    steps_per_epoch=steps_per_epoch - start.batch,
+                    initial_epoch=start.epoch,
+                    epochs=start.epoch + 1,
+                    callbacks=callbacks,
+                    **kwargs,
+                )
+                start = self.restore(trainer)
+            guarded_fit(
+                trainer.fit,
+                batches_after(start.epoch),
+                steps_per_epoch=steps_per_epoch,
+                initial_epoch=start.epoch,
+                epochs=epochs,
+                callbacks=callbacks,
+                **kwargs,
+            )
+        return self.history()
+
     def restore(self, trainer):
         """Puts the newest whole state back.
 
@@ -100,14 +151,16 @@ class TrainingBackup(keras.callbacks.Callback):
             `Position`; epoch 0, batch 0 where there is no state.
 
         Raises:
-            ValueError: the state is of another model.
+            ValueError: the state is of another model, or not all processes found the same one.
         """
-        for path in self._states():
-            if _digest(path) == _NAME.fullmatch(path.name)[3]:
-                self._start = _load(path, trainer)
-                return self._start
-            print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
-        self._start = Position()
+        processes.wait_for_all("restore")  # until the first has written
+        path = self._newest_whole()
+        processes.check_alike(
+            path.name if path else "no state",
+            f"The processes found different states in '{self._folder}', here "
+            f"{path.name if path else 'none'}. It must be one folder that all machines share.",
+        )
+        self._start = _load(path, trainer) if path else Position()
         return self._start
 
     @contextlib.contextmanager
@@ -190,6 +243,9 @@ class TrainingBackup(keras.callbacks.Callback):
         )
 
     def _save(self, epoch, batch):
+        self._check_finite(epoch, batch)
+        if not processes.is_first():
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / ".unfinished.npz"
         rest = {
@@ -216,6 +272,23 @@ class TrainingBackup(keras.callbacks.Callback):
             ) from error
         for path in self._states()[self._keep :]:
             path.unlink()
+
+    def _newest_whole(self):
+        for path in self._states():
+            if _digest(path) == _NAME.fullmatch(path.name)[3]:
+                return path
+            print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
+        return None
+
+    def _check_finite(self, epoch, batch):
+        """A step can spoil the weights with a loss that still was finite; the next one shows it."""
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(ops.convert_to_numpy(variable)).all():
+                raise NonFiniteLossError(
+                    f"'{variable.path}' became NaN or infinite by batch {batch} of epoch "
+                    f"{epoch + 1}. The states in '{self._folder}' are of before. Lower the "
+                    "learning rate, clip gradients (clipnorm), or look for bad values in the data."
+                )
 
     def _states(self):
         """The paths of all states, the newest first."""

@@ -30,6 +30,8 @@ class CascadeCallback(keras.callbacks.Callback):
         frequency: steps between mask updates; None: about 50 updates in all.
         schedule: function from progress in [0, 1] to the share of each target; default:
             `PolynomialSchedule()`, cubic.
+        slice_levels: whether levels are computed with slices of the weights from `end` on, so
+            that steps cost less; see `CascadeDistiller.slice_levels`.
 
     Raises:
         ValueError: begin not before end, a fraction outside [0, 1], a frequency below 1; in
@@ -43,7 +45,7 @@ class CascadeCallback(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, begin=0.0, end=0.6, frequency=None, schedule=None):
+    def __init__(self, begin=0.0, end=0.6, frequency=None, schedule=None, slice_levels=False):
         super().__init__()
         for name, value in (("begin", begin), ("end", end)):
             is_step = isinstance(value, numbers.Integral) and value >= 0
@@ -61,6 +63,7 @@ class CascadeCallback(keras.callbacks.Callback):
             raise ValueError(f"frequency must be an int of at least 1 step, got {frequency!r}.")
         self.begin, self.end, self.frequency = begin, end, frequency
         self.schedule = schedule or PolynomialSchedule()
+        self.slice_levels = slice_levels
 
     def on_train_begin(self, logs=None):
         if not isinstance(self.model, CascadeDistiller):
@@ -70,6 +73,7 @@ class CascadeCallback(keras.callbacks.Callback):
                 "cascade = CascadeDistiller(model, levels=...), and fit that."
             )
         self._cascade = self.model
+        self._cascade.unslice_levels()
         self._begin, self._end = self._step(self.begin), self._step(self.end)
         if self._begin >= self._end:
             raise ValueError(
@@ -84,6 +88,7 @@ class CascadeCallback(keras.callbacks.Callback):
             self._done = self._cascade.schedule_step
             self._next = self._after(self._done)
             self._warn_of_late_end()
+            self._slice_after_end()
         self._steps_before = self._done
         self._flips = dict.fromkeys(self._cascade.level_names[1:], 0)
 
@@ -98,6 +103,7 @@ class CascadeCallback(keras.callbacks.Callback):
         for name, count in self.model.update_masks(self.schedule(progress)).items():
             self._flips[name] += count
         self._next = self._after(self._done)
+        self._slice_after_end()
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is None:
@@ -109,10 +115,15 @@ class CascadeCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._cascade.schedule_step = 0
+        self._cascade.unslice_levels()
         if self._done is None or self._done < self._end:
             return  # what begins after the end of training was warned of
         for name, reason in self._cascade.misses().items():
             print(f"CascadeCallback: level '{name}': {reason}")
+
+    def _slice_after_end(self):
+        if self.slice_levels and self._done >= self._end:
+            self.model.slice_levels()
 
     def _after(self, step):
         """The first step after this one at which masks are updated; beyond the end: none is."""

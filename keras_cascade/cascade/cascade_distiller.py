@@ -8,6 +8,7 @@ self-distillation", BMVC 2020). The own normalisation is ours, after slimmable n
 """
 
 import numbers
+import types
 import warnings
 
 import keras
@@ -16,14 +17,19 @@ from keras import ops
 
 from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guided import GuidedTrainer
+from keras_cascade.cascade.levels import (
+    checked_levels,
+    freeze_alike,
+    guides_of,
+    own_normalisations,
+)
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import ChannelGates, Ranking
 from keras_cascade.saliency.gates import gradient_probe
 from keras_cascade.surgery import Surgeon
+from keras_cascade.surgery.sliced import SlicedModel
 from keras_cascade.surgery.views import build_view
 from keras_cascade.table import text_table
-
-_GUIDANCE = ("cascade", "dense", "teacher")
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
@@ -37,7 +43,8 @@ class CascadeDistiller(GuidedTrainer):
 
     Args:
         model: a built Functional or Sequential `keras.Model` with one output. It is level 0 and
-            is trained in place.
+            is trained in place. The weights of layers that are frozen (`trainable=False`) when
+            `compile` is called stay as they are in all levels; their channels may go all the same.
         levels: fractions of the budget to remove, strictly increasing in (0, 1): any number of
             assistants, then the student.
         budget: "macs" (of one example), "params" or "channels" (of prunable groups).
@@ -92,27 +99,26 @@ class CascadeDistiller(GuidedTrainer):
         name=None,
     ):
         graph = ChannelGraph(model)
-        levels = _checked_levels(levels)
-        if guidance not in _GUIDANCE:
-            raise ValueError(f"Unknown guidance {guidance!r}: use {', '.join(_GUIDANCE)}.")
+        levels = checked_levels(levels)
         if not 0.0 <= momentum < 1.0:
             raise ValueError(f"momentum must lie in [0, 1), got {momentum}.")
         ranking = Ranking(graph, budget, scope, round_to, min_channels)
         for level in levels:
             ranking.check(level, "level")
         names = ["teacher", *(f"ta{k}" for k in range(1, len(levels))), "student"]
+        guides = guides_of(names, guidance)
         gates = [
             ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
             for n in names[1:]
         ]
-        own_layers = [{}] + [_own_normalisations(graph, n) for n in names[1:]]
+        own_layers = [{}] + [own_normalisations(graph, n) for n in names[1:]]
         views = [build_view(graph, name="teacher")] + [
-            build_view(graph, g, own, name=n)
+            build_view(graph, g, own, name=n, gate_weights=True)
             for n, g, own in zip(names[1:], gates, own_layers[1:], strict=True)
         ]
         super().__init__(
             dict(zip(names, views, strict=True)),
-            _guides(names, guidance),
+            guides,
             temperature=temperature,
             alpha=alpha,
             distillation=distillation,
@@ -124,6 +130,7 @@ class CascadeDistiller(GuidedTrainer):
         self._own_layers = own_layers
         self._base = model
         self.schedule_step = 0
+        self._sliced = None
         self._loss_scale = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -136,9 +143,8 @@ class CascadeDistiller(GuidedTrainer):
 
     def call(self, inputs, training=False):
         """All levels' outputs: dict from level name to tensor."""
-        if training:
-            for gates in self._gates:
-                gates.fold(ops.convert_to_tensor(self._loss_scale))
+        if training and not self.sliced:
+            self._fold_saliency()
         return super().call(inputs, training=training)
 
     def compile(self, *args, **kwargs):
@@ -149,6 +155,7 @@ class CascadeDistiller(GuidedTrainer):
         """
         super().compile(*args, **kwargs)
         self.schedule_step = 0
+        freeze_alike(self.graph, self._own_layers)  # such changes count from `compile` on
         # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer.gradient_accumulation_steps:
@@ -166,6 +173,9 @@ class CascadeDistiller(GuidedTrainer):
     def compute_loss(self, *args, **kwargs):
         """The sum of the levels' losses and the regularisers; a scalar tensor."""
         loss = super().compute_loss(*args, **kwargs)
+        if self.sliced:  # the optimizer assigns probes a gradient, so there must be one
+            probes = [self._loss_scale, *(gates.probe for gates in self._gates)]
+            return loss + ops.cast(0.0 * sum(ops.sum(probe) for probe in probes), loss.dtype)
         probe = gradient_probe(self._loss_scale) / replicas.count()
         return loss + ops.cast(probe, loss.dtype)
 
@@ -195,6 +205,7 @@ class CascadeDistiller(GuidedTrainer):
         index = self._index(level)
         if index == 0:
             raise ValueError("The teacher (level 0) has no masks: nothing of it is removed.")
+        self.unslice_levels()
         self._gates[index - 1].mask.assign(self.graph.keep_vector(masks).astype("float32"))
 
     def saliency(self, level=-1):
@@ -211,6 +222,7 @@ class CascadeDistiller(GuidedTrainer):
         Returns:
             Dict from level name to the number of channels whose mask changed.
         """
+        self.unslice_levels()
         flips = {}
         for name, level, gates in zip(self.level_names[1:], self.levels, self._gates, strict=True):
             before = self._keep(self.level_names.index(name))
@@ -235,6 +247,53 @@ class CascadeDistiller(GuidedTrainer):
             )
         }
         return {name: reason for name, reason in reasons.items() if reason}
+
+    # Slices
+
+    @property
+    def sliced(self):
+        """Whether `slice_levels` is in force."""
+        return self._sliced is not None
+
+    def slice_levels(self):
+        """From now on computes levels with slices of the shared weights, at the present masks.
+
+        Losses and updates are those of the masked levels, but a step costs what the small models
+        cost. No saliency is gathered, so it is for training after the last mask update; whatever
+        changes masks undoes it. Dropout draws other numbers, and an `activity_regularizer` no
+        longer counts removed channels.
+        """
+        self._fold_saliency()
+        for variable in (self._loss_scale, *(gates.probe for gates in self._gates)):
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
+        views = {
+            name: SlicedModel(self.graph, self.masks(name), self._own_layers[index])
+            for index, name in enumerate(self.level_names)
+            if index
+        }
+        # A proxy, because Keras would take layers in a dict for parts of this model.
+        self._sliced = types.MappingProxyType(views)
+        self._trace_anew()
+
+    def unslice_levels(self):
+        """Computes the levels by masks again; does nothing if they are."""
+        if self.sliced:
+            self._sliced = None
+            self._trace_anew()
+
+    def _trace_anew(self):
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+        self.test_function = None
+
+    def _fold_saliency(self):
+        for gates in self._gates:
+            gates.fold(ops.convert_to_tensor(self._loss_scale))
+
+    def _computer_of(self, name):
+        if self.sliced and name in self._sliced:
+            return self._sliced[name]
+        return super()._computer_of(name)
 
     # Results
 
@@ -290,6 +349,7 @@ class CascadeDistiller(GuidedTrainer):
 
     def load_own_variables(self, store):
         """The counterpart of `save_own_variables`."""
+        self.unslice_levels()
         self.schedule_step = int(np.array(store["schedule_step"]))
         names = [name for name in store.keys() if name != "schedule_step"]  # noqa: SIM118
         super().load_own_variables({name: store[name] for name in names})
@@ -349,40 +409,3 @@ class CascadeDistiller(GuidedTrainer):
             left = cost.total(keep)
             yield f"{left:,}"
             yield f"{left / cost.total(np.ones_like(keep)):.1%}"
-
-
-def _checked_levels(levels):
-    if not all(isinstance(level, numbers.Real) for level in np.atleast_1d(levels).tolist()):
-        raise ValueError(f"levels must be numbers such as (0.25, 0.5, 0.75), got {levels!r}.")
-    levels = tuple(float(level) for level in np.atleast_1d(levels))
-    increasing = all(a < b for a, b in zip(levels, levels[1:], strict=False))
-    if not levels or not increasing or not all(0.0 < level < 1.0 for level in levels):
-        raise ValueError(
-            f"levels must be strictly increasing fractions between 0 and 1, such as "
-            f"(0.25, 0.5, 0.75), got {levels}."
-        )
-    return levels
-
-
-def _guides(names, guidance):
-    return {
-        name: {
-            "cascade": names[k - 1 : k] if k else [],
-            "dense": names[:k],
-            "teacher": names[:1] if k else [],
-        }[guidance]
-        for k, name in enumerate(names)
-    }
-
-
-def _own_normalisations(graph, level):
-    """A copy of every BatchNormalization, by the id of the original."""
-    own = {}
-    for name, layer in graph.trace.layers.items():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            own_name = graph.trace.free_name(f"{name}_{level}")
-            copy = type(layer).from_config({**layer.get_config(), "name": own_name})
-            copy.build_from_config(layer.get_build_config())
-            copy.set_weights(layer.get_weights())
-            own[id(layer)] = copy
-    return own

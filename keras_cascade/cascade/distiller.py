@@ -5,7 +5,7 @@ distillation of any student from any teacher with the same output.
 """
 
 from keras_cascade.cascade.guided import GuidedTrainer
-from keras_cascade.cascade.losses import returns_probabilities
+from keras_cascade.cascade.losses import check_same_output
 from keras_cascade.surgery import copy_model
 
 
@@ -40,16 +40,7 @@ class Distiller(GuidedTrainer):
     def __init__(
         self, student, teacher, *, temperature=4.0, alpha=0.5, distillation=None, name=None
     ):
-        if student.output_shape[1:] != teacher.output_shape[1:]:
-            raise ValueError(
-                f"Student '{student.name}' returns {student.output_shape}, teacher "
-                f"'{teacher.name}' {teacher.output_shape}; they must predict the same classes."
-            )
-        if returns_probabilities(student) != returns_probabilities(teacher):
-            raise ValueError(
-                f"Of student '{student.name}' and teacher '{teacher.name}', one ends in "
-                "probabilities (softmax, sigmoid), the other in logits; make them end alike."
-            )
+        check_same_output(student, teacher)
         frozen = copy_model(teacher)
         frozen.trainable = False
         for layer in frozen.layers:  # what it would add to the loss is not the student's

@@ -8,9 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.cascade import data_faults
+
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the last good weights have been put back."""
+    """The loss, or a weight, became NaN or infinite; the message says what state is left."""
 
 
 class FiniteLossGuard(keras.callbacks.Callback):
@@ -21,7 +23,7 @@ class FiniteLossGuard(keras.callbacks.Callback):
             the beginning of every epoch too. A snapshot costs one copy of both in memory.
 
     Raises:
-        ValueError: `every` is below 1.
+        ValueError: `every` is below 1; in `fit`, an epoch or a validation without any data.
 
     Example:
 
@@ -35,9 +37,21 @@ class FiniteLossGuard(keras.callbacks.Callback):
         if every < 1:
             raise ValueError(f"every must be at least 1 step, got {every}.")
         self._every = every
+        self._epoch, self._batch, self._tested = None, -1, None
+
+    def where(self):
+        """How far training has come, in words."""
+        if self._epoch is None:
+            return "before the first step"
+        if self._tested is not None:
+            return f"in the validation of epoch {self._epoch + 1}, after batch {self._tested}"
+        return f"after step {self._steps} (epoch {self._epoch + 1}, batch {self._batch + 1})"
 
     def on_train_begin(self, logs=None):
+        if self.params.get("steps") == 0:
+            raise ValueError(data_faults.empty("training"))
         self._steps = 0
+        self._epoch, self._tested = None, None
         self._good = self._on_trial = None
         optimizer = self.model.optimizer
         if self.model.built and not optimizer.built:  # its state is part of what is kept
@@ -57,7 +71,21 @@ class FiniteLossGuard(keras.callbacks.Callback):
         if self._steps - self._on_trial[0] >= self._every:
             self._snapshot()
 
+    def on_test_begin(self, logs=None):
+        self._tested = 0
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._tested = batch + 1
+
+    def on_test_end(self, logs=None):
+        tested, self._tested = self._tested, None
+        if not tested:
+            raise ValueError(data_faults.empty("validation"))
+
     def on_epoch_end(self, epoch, logs=None):
+        if self._batch < 0:
+            self._put_back()  # TensorFlow may have begun a step before it found no batch for it
+            raise ValueError(f"Epoch {epoch + 1}: {data_faults.empty('training')}")
         loss = float((logs or {}).get("val_loss", 0.0))
         if not np.isfinite(loss):
             self._stop(loss, f"in the validation of epoch {epoch + 1}")
@@ -66,15 +94,12 @@ class FiniteLossGuard(keras.callbacks.Callback):
         if self._on_trial is None or self._on_trial[0] != self._steps:
             variables = [*self.model.weights, *self.model.optimizer.variables]
             pairs = [(variable, ops.convert_to_numpy(variable).copy()) for variable in variables]
-            self._on_trial = (self._steps, pairs)
+            self._on_trial = (self._steps, pairs, getattr(self.model, "schedule_step", None))
             self._good = self._good or self._on_trial
 
     def _stop(self, loss, where):
         outside = getattr(self.model, "labels_outside", lambda: 0)()
-        step, pairs = self._good
-        for variable, value in pairs:
-            variable.assign(value)
-        kept = f"The weights after step {step} have been put back."
+        kept = f"The weights after step {self._put_back()} have been put back."
         self.model.stop_training = True
         if outside:
             raise ValueError(f"{where}, {self.model.describe_bad_labels(outside)} {kept}")
@@ -82,3 +107,43 @@ class FiniteLossGuard(keras.callbacks.Callback):
             f"The loss became {loss} {where}. {kept} Lower the learning rate, clip gradients "
             "(clipnorm), or look for bad values in the data."
         )
+
+    def _put_back(self):
+        """Restores the last good state; returns its step."""
+        step, pairs, schedule_step = self._good
+        for variable, value in pairs:
+            variable.assign(value)
+        if schedule_step is not None:  # how far a cascade's pruning had come
+            self.model.schedule_step = schedule_step
+        return step
+
+
+def guarded_fit(fit, x=None, y=None, callbacks=None, validation_data=None, **kwargs):
+    """Calls a model's `fit` with a guard, and with data that is looked at before.
+
+    Args:
+        fit: the bound method.
+        x, y, callbacks, validation_data, **kwargs: what it is given; a guard among the callbacks
+            stays the only one.
+
+    Returns:
+        What `fit` returns.
+
+    Raises:
+        NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
+        ValueError: data that is empty or has no labels.
+        DataError: a tf.data pipeline failed; its own error is the cause.
+    """
+    data_faults.check(x, y, "training")
+    data_faults.check_validation(validation_data)
+    guard = FiniteLossGuard()
+    if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks] if callbacks else []
+    if isinstance(callbacks, list | tuple):
+        own = [callback for callback in callbacks if isinstance(callback, FiniteLossGuard)]
+        guard, callbacks = (own[0], callbacks) if own else (guard, [guard, *callbacks])
+    try:
+        with data_faults.named(guard.where):
+            return fit(x, y, callbacks=callbacks, validation_data=validation_data, **kwargs)
+    except StopIteration as ended:  # JAX asks for a batch before it begins
+        raise ValueError(data_faults.empty("training")) from ended

@@ -3,16 +3,24 @@
 Every member's loss is L_k = (1 - alpha) * labels_k + alpha * mean over its guides of
 T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their sum
 plus the regularisers, each counted once. It is written with `call`, `compute_loss` and
-`compute_metrics` only, which plain `fit` calls on every Keras backend.
+`compute_metrics`, which plain `fit` calls on every Keras backend.
 The cascade and plain distillation are both this, with other members.
 """
+
+from contextlib import nullcontext
 
 import keras
 from keras import ops, tree
 
-from keras_cascade.cascade import replicas
-from keras_cascade.cascade.guard import FiniteLossGuard
-from keras_cascade.cascade.losses import SoftTargetLoss, Targets, check_distillation
+from keras_cascade.cascade import data_faults, replicas
+from keras_cascade.cascade.guard import guarded_fit
+from keras_cascade.cascade.losses import (
+    SoftTargetLoss,
+    Targets,
+    check_distillation,
+    check_guidance,
+)
+from keras_cascade.cascade.seeds import seed_states
 
 
 class GuidedTrainer(keras.Model):
@@ -33,7 +41,7 @@ class GuidedTrainer(keras.Model):
         self, members, guides, *, temperature, alpha, distillation=None, frozen=(), name=None
     ):
         super().__init__(name=name)
-        _check_members(members, alpha, temperature)
+        check_guidance(members.values(), temperature, alpha)
         check_distillation(distillation)
         self._members = dict(members)
         self._guides = guides
@@ -57,9 +65,9 @@ class GuidedTrainer(keras.Model):
     def call(self, inputs, training=False):
         """All members' outputs: dict from name to tensor."""
         outputs = {}
-        for name, member in self._members.items():
+        for name in self._members:
             frozen = name in self._frozen
-            output = member(inputs, training=training and not frozen)
+            output = self._computer_of(name)(inputs, training=training and not frozen)
             outputs[name] = ops.stop_gradient(output) if frozen else output
         return outputs
 
@@ -112,24 +120,37 @@ class GuidedTrainer(keras.Model):
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
-            ValueError: labels outside the model's classes.
+            ValueError: labels outside the model's classes; data that is empty or has no labels.
+            DataError: a tf.data pipeline failed; its own error is the cause.
         """
-        if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
-            callbacks = [callbacks] if callbacks else []
-        if isinstance(callbacks, list | tuple):
-            guarded = any(isinstance(callback, FiniteLossGuard) for callback in callbacks)
-            callbacks = [*callbacks] if guarded else [FiniteLossGuard(), *callbacks]
         self._bad_labels.assign(0.0)
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+        return guarded_fit(
+            super().fit,
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            **kwargs,
+        )
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; a list of results is in the order of `metrics_names`.
 
         Raises:
-            ValueError: labels outside the model's classes.
+            ValueError: labels outside the model's classes; data that is empty or has no labels.
+            DataError: a tf.data pipeline failed; its own error is the cause.
         """
         self._bad_labels.assign(0.0)
-        results = super().evaluate(*args, **{**kwargs, "return_dict": True})
+        # `fit` hands over its own list of callbacks, and says itself how far it had come.
+        in_fit = isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList)
+        if not in_fit:
+            data_faults.check(x, y, "evaluation")
+        with nullcontext() if in_fit else data_faults.named(lambda: "in evaluation"):
+            results = super().evaluate(x, y, *args, **{**kwargs, "return_dict": True})
+        if not results:
+            raise ValueError(data_faults.empty("evaluation"))
         outside = self.labels_outside()
         if outside:
             self._bad_labels.assign(0.0)
@@ -145,6 +166,11 @@ class GuidedTrainer(keras.Model):
     def predict_on_batch(self, x):
         """The main member's output, as `keras.Model.predict_on_batch`."""
         return self._members[self._main].predict_on_batch(x)
+
+    def train_step(self, *arguments):
+        """As Keras does, but nothing of a step happens where the data has no batch for it."""
+        with data_faults.waiting_for(arguments[-1]):
+            return super().train_step(*arguments)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the members' losses and the regularisers; a scalar tensor."""
@@ -222,6 +248,10 @@ class GuidedTrainer(keras.Model):
 
     # Pieces
 
+    def _computer_of(self, name):
+        """What computes a member's output."""
+        return self._members[name]
+
     def labels_outside(self):
         """How many labels outside the classes were seen so far."""
         return int(ops.convert_to_numpy(self._bad_labels))
@@ -271,12 +301,6 @@ class GuidedTrainer(keras.Model):
         return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
 
 
-def seed_states(model):
-    """The states of a model's random number generators, which are no weights: list of variables."""
-    others = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
-    return [variable for variable in model.variables if id(variable) not in others]
-
-
 def _divided(value, share):
     """`value / share`, and 0 for a replica that has no examples."""
     return ops.divide_no_nan(value, ops.cast(share, value.dtype))
@@ -298,19 +322,3 @@ def _copies(metrics):
         )
 
     return None if metrics is None else tree.map_structure(copy, metrics)
-
-
-def _check_members(members, alpha, temperature):
-    if not 0.0 <= alpha < 1.0:
-        raise ValueError(
-            f"alpha must lie in [0, 1), got {alpha}. With alpha = 1 the labels play no part, and "
-            "models that are still equal would learn nothing and show no saliency."
-        )
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}.")
-    for name, model in members.items():
-        if len(model.outputs) != 1:
-            raise ValueError(
-                f"Model '{model.name}' ({name}) has {len(model.outputs)} outputs; one is needed "
-                "to distil. Train on keras.Model(model.inputs, the_output_that_matters)."
-            )

@@ -12,7 +12,7 @@ import dataclasses
 import keras
 from keras import losses, ops, tree
 
-_PROBABILITY_FLOOR = 1e-7
+PROBABILITY_FLOOR = 1e-7  # below which a probability is taken for it, so that its log is finite
 
 _CLASSES = {
     "categorical": (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy),
@@ -88,6 +88,49 @@ def returns_probabilities(model):
     activation = getattr(layer, "activation", None)
     functions = (keras.activations.softmax, keras.activations.sigmoid)
     return isinstance(layer, keras.layers.Softmax) or any(activation is f for f in functions)
+
+
+def check_guidance(models, temperature, alpha):
+    """Refuses what no model can be guided by.
+
+    Args:
+        models: `keras.Model`s, those that guide and those that are guided.
+        temperature, alpha: as for `Distiller`.
+
+    Raises:
+        ValueError: a number out of range, or a model with several outputs.
+    """
+    if not 0.0 <= alpha < 1.0:
+        raise ValueError(
+            f"alpha must lie in [0, 1), got {alpha}. With alpha = 1 the labels play no part, and "
+            "models that are still equal would learn nothing and show no saliency."
+        )
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}.")
+    for model in models:
+        if len(model.outputs) != 1:
+            raise ValueError(
+                f"Model '{model.name}' has {len(model.outputs)} outputs; one is needed to distil. "
+                "Train on keras.Model(model.inputs, the_output_that_matters)."
+            )
+
+
+def check_same_output(student, teacher):
+    """Refuses a teacher whose output says something else than the student's.
+
+    Raises:
+        ValueError: their output shapes differ, or one ends in probabilities and one in logits.
+    """
+    if student.output_shape[1:] != teacher.output_shape[1:]:
+        raise ValueError(
+            f"Student '{student.name}' returns {student.output_shape}, teacher '{teacher.name}' "
+            f"{teacher.output_shape}; they must predict the same classes."
+        )
+    if returns_probabilities(student) != returns_probabilities(teacher):
+        raise ValueError(
+            f"Of student '{student.name}' and teacher '{teacher.name}', one ends in "
+            "probabilities (softmax, sigmoid), the other in logits; make them end alike."
+        )
 
 
 def check_distillation(distillation):
@@ -171,9 +214,9 @@ class SoftTargetLoss(losses.Loss):
         """Logits divided by T; for yes/no outputs, each against the logit 0 of "no"."""
         if self.binary:
             if not self.from_logits:
-                likely = ops.clip(outputs, _PROBABILITY_FLOOR, 1.0 - _PROBABILITY_FLOOR)
+                likely = ops.clip(outputs, PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
                 outputs = ops.log(likely) - ops.log1p(-likely)
             outputs = ops.stack([outputs, ops.zeros_like(outputs)], axis=-1)
         elif not self.from_logits:
-            outputs = ops.log(ops.maximum(outputs, _PROBABILITY_FLOOR))
+            outputs = ops.log(ops.maximum(outputs, PROBABILITY_FLOOR))
         return outputs / self.temperature

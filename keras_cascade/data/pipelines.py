@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_cascade.data import preprocessing
 from keras_cascade.data.preprocessing import Recipe, recipe_for
+from keras_cascade.data.sharing import Sharing
 from keras_cascade.data.sources import DIGITS, Source, digits_source, import_extra, tfds_source
 
 # Decoded images are kept in memory up to this size (CIFAR-10 is 154 MB; ImageNet is not).
@@ -54,7 +55,7 @@ class ImageData:
     train_examples: int
     test_examples: int
     steps_per_epoch: int
-    from_epoch: Any = None
+    from_epoch: Any
 
 
 def load(
@@ -67,6 +68,8 @@ def load(
     augment: bool = True,
     seed: int = 0,
     replicas: int = 1,
+    process: int = 0,
+    processes: int = 1,
 ) -> ImageData:
     """Loads an image classification data set as shuffled, augmented, normalised batches.
 
@@ -99,6 +102,10 @@ def load(
         seed: integer >= 0.
         replicas: among how many a batch will be divided. TensorFlow fails where one is left with
             nothing: a last training batch that would is dropped, and test batches are made smaller.
+        process: number of this process, from 0, among those that train together; see
+            docs/machines.md. Each draws the same batches and yields its own part of each.
+        processes: how many they are. Then every batch divides evenly among the replicas, all of
+            theirs: a last training batch that does not is dropped, test batches are made smaller.
 
     Returns:
         `ImageData`.
@@ -116,7 +123,9 @@ def load(
         >>> images.shape, data.classes
         (TensorShape([100, 8, 8, 1]), 10)
     """
-    _check_arguments(batch_size, max_train_examples, image_size, seed, replicas)
+    _check_arguments(batch_size, max_train_examples, image_size, seed)
+    sharing = Sharing(replicas, process, processes)
+    sharing.check(batch_size)
     tf = import_extra("tensorflow", "Loading data sets")
     recipe = recipe_for(name)
     if name == DIGITS:
@@ -124,14 +133,14 @@ def load(
     else:
         source = tfds_source(name, data_dir, max_train_examples, recipe.test_splits, seed)
     shape = _input_shape(source, image_size)
-    whole_only = _starves(source.train_examples % batch_size, replicas)
-    test_size = _test_batch_size(source.test_examples, batch_size, replicas)
-    train = _TrainBatches(tf, source, recipe, shape, batch_size, whole_only, augment, seed)
+    whole_only = sharing.fails(source.train_examples % batch_size)
+    test_size = sharing.test_batch_size(source.test_examples, batch_size)
+    train = _TrainBatches(tf, source, recipe, shape, batch_size, whole_only, augment, seed, sharing)
     return ImageData(
         name=name,
         train=train.passes(),
         from_epoch=train.from_epoch,
-        test=_test_batches(tf, source, recipe, shape, test_size),
+        test=_test_batches(tf, source, recipe, shape, test_size, sharing),
         classes=source.classes,
         input_shape=shape,
         train_examples=source.train_examples,
@@ -141,39 +150,17 @@ def load(
 
 
 def _check_arguments(
-    batch_size: int,
-    max_train_examples: int | None,
-    image_size: int | None,
-    seed: int,
-    replicas: int,
+    batch_size: int, max_train_examples: int | None, image_size: int | None, seed: int
 ) -> None:
     for argument, value in (
-        ("replicas", replicas),
         ("batch_size", batch_size),
         ("max_train_examples", max_train_examples),
         ("image_size", image_size),
     ):
         if value is not None and value <= 0:
             raise ValueError(f"{argument} must be at least 1. Received: {value}")
-    if _starves(batch_size, replicas):
-        raise ValueError(
-            f"A batch of {batch_size} leaves one of {replicas} replicas with nothing. Take a "
-            f"batch_size that is a multiple of {replicas}."
-        )
     if seed < 0:
         raise ValueError(f"seed must be at least 0. Received: {seed}")
-
-
-def _starves(batch: int, replicas: int) -> bool:
-    """Whether a batch leaves a replica with nothing: each takes the same share, rounded up."""
-    return 0 < batch <= -(-batch // replicas) * (replicas - 1)
-
-
-def _test_batch_size(examples: int, batch_size: int, replicas: int) -> int:
-    for size in range(batch_size, 0, -1):
-        if not _starves(size, replicas) and not _starves(examples % size, replicas):
-            return size
-    raise ValueError(f"{examples} test images cannot be divided among {replicas} replicas.")
 
 
 def _input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
@@ -207,9 +194,10 @@ def _fits_in_memory(source: Source, shape: tuple[int, int, int], examples: int) 
 class _TrainBatches:
     """The pipeline of the training images, for passes that count themselves or are numbered."""
 
-    def __init__(self, tf, source, recipe, shape, batch_size, whole_only, augment, seed):
+    def __init__(self, tf, source, recipe, shape, batch_size, whole_only, augment, seed, sharing):
         self._tf, self._source, self._recipe, self._shape = tf, source, recipe, shape
         self._batch_size, self._whole_only, self._seed = batch_size, whole_only, seed
+        self._sharing = sharing
         large = preprocessing.is_large(source.image_shape)
         self._crops, self._shifts = augment and large, augment and not large
         self._cached = None
@@ -226,6 +214,9 @@ class _TrainBatches:
         data = self._tf.data.Dataset
 
         def epoch_batches(epoch):
+            graph = self._tf.compat.v1.get_default_graph()
+            # Of a global seed 0, beside one that is a tensor, tf.data fails to make its own.
+            graph.seed = graph.seed or _LARGE_PRIME
             seeds = data.counter().map(lambda index: self._tf.stack([_LARGE_PRIME * epoch, index]))
             return self._batches(self._seed + _LARGE_PRIME * epoch, seeds, reshuffle=False)
 
@@ -244,7 +235,7 @@ class _TrainBatches:
         batches = images.batch(self._batch_size, drop_remainder=self._whole_only)
         if self._shifts:
             batches = tf.data.Dataset.zip(batches, seeds).map(self._shifted, tf.data.AUTOTUNE)
-        return _finished(tf, batches, source, self._recipe)
+        return _finished(tf, batches, source, self._recipe, self._sharing)
 
     def _random_view(self, example, seed):
         image = self._source.decode(example[0])
@@ -255,15 +246,23 @@ class _TrainBatches:
         return preprocessing.pad_crop_flip(batch[0], seed, self._recipe.flip), batch[1]
 
 
-def _test_batches(tf, source: Source, recipe: Recipe, shape: tuple[int, int, int], batch_size: int):
+def _test_batches(
+    tf,
+    source: Source,
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    batch_size: int,
+    sharing: Sharing,
+):
     images = source.test.map(_fixed_view(source, shape), tf.data.AUTOTUNE)
     if _fits_in_memory(source, shape, source.test_examples):
         images = images.cache()
-    return _finished(tf, images.batch(batch_size), source, recipe)
+    return _finished(tf, images.batch(batch_size), source, recipe, sharing)
 
 
-def _finished(tf, batches, source: Source, recipe: Recipe):
+def _finished(tf, batches, source: Source, recipe: Recipe, sharing: Sharing):
     def standardize(images, labels):
-        return preprocessing.standardize(images, recipe, source.dtype), labels
+        part = sharing.part(tf.shape(labels)[0])
+        return preprocessing.standardize(images[part], recipe, source.dtype), labels[part]
 
     return batches.map(standardize, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

@@ -10,6 +10,7 @@ Networks are built channels-last whatever `keras.config.image_data_format()` say
 
 import math
 
+import keras
 from keras import KerasTensor, layers, regularizers
 
 MINIMUM_FILTERS = 4
@@ -205,6 +206,36 @@ def batch_norm(x: KerasTensor, name: str) -> KerasTensor:
         (None, 8)
     """
     return layers.BatchNormalization(axis=-1, momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def synchronised(model: keras.Model) -> keras.Model:
+    """Makes every BatchNormalization of a model take its moments over all replicas.
+
+    Args:
+        model: any model, not called in training yet; nested ones are reached too.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: on another backend than TensorFlow, which alone can.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), layers.BatchNormalization()])
+        >>> synchronised(model).layers[0].synchronized
+        True
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Only Keras' TensorFlow backend can synchronise BatchNormalization; leave "
+            f"synchronized=False on {keras.backend.backend()}."
+        )
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            synchronised(layer)
+        elif isinstance(layer, layers.BatchNormalization):
+            layer.synchronized = True
+    return model
 
 
 def dense(x: KerasTensor, units: int, name: str, *, use_bias: bool, weight_decay: float):

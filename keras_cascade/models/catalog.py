@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from keras_cascade.models.blocks import l2_decay
+from keras_cascade.models.blocks import l2_decay, synchronised
 from keras_cascade.models.densenet import densenet40
 from keras_cascade.models.efficientnet import efficientnet_b0
 from keras_cascade.models.mobilenet import mobilenet_v2
@@ -80,6 +80,7 @@ def build_model(
     width: float = 1.0,
     weight_decay: float = 0.0,
     seed: int | None = None,
+    synchronized: bool = False,
 ) -> keras.Model:
     """Builds an untrained image classifier that ends in logits.
 
@@ -97,6 +98,8 @@ def build_model(
             weight decay is in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`.
         seed: makes the initial weights (and dropout) reproducible and leaves every global random
             state as it was; None draws them from Keras' global state.
+        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
+            strategy, not over each one's part of the batch.
 
     Returns:
         `keras.Model` from images (batch, height, width, channels) that are already normalised
@@ -116,9 +119,12 @@ def build_model(
     ours = _OURS.get(name.lower())
     with _seeded(seed):
         if ours is not None:
-            return ours(input_shape, classes, width, weight_decay=weight_decay)
+            return ours(
+                input_shape, classes, width, weight_decay=weight_decay, synchronized=synchronized
+            )
         constructor = _find_application(name, applications)
-        return _build_application(constructor, input_shape, classes, width, weight_decay)
+        model = _build_application(constructor, input_shape, classes, width, weight_decay)
+        return synchronised(model) if synchronized else model
 
 
 def _find_application(

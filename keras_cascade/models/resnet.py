@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import KerasTensor, layers
 
-from keras_cascade.models.blocks import conv_bn, dense, scaled_filters
+from keras_cascade.models.blocks import conv_bn, dense, scaled_filters, synchronised
 
 _BOTTLENECK_EXPANSION = 4
 
@@ -64,6 +64,7 @@ def _resnet(
     width: float,
     weight_decay: float,
     name: str,
+    synchronized: bool = False,
 ) -> keras.Model:
     """Stem, `stages` of (blocks, filters) that each halve the map but the first, pool, logits."""
     inputs = keras.Input(input_shape, name="image")
@@ -77,13 +78,14 @@ def _resnet(
             x = _residual_block(x, branch, filters, strides, block_name, weight_decay)
     x = layers.GlobalAveragePooling2D(data_format="channels_last", name="global_pool")(x)
     outputs = dense(x, classes, "logits", use_bias=True, weight_decay=weight_decay)
-    return keras.Model(inputs, outputs, name=name)
+    model = keras.Model(inputs, outputs, name=name)
+    return synchronised(model) if synchronized else model
 
 
-def _thin_resnet(depth: int, name: str, *arguments) -> keras.Model:
+def _thin_resnet(depth: int, name: str, synchronized: bool, *arguments) -> keras.Model:
     blocks = (depth - 2) // 6  # section 4.2: 6n + 2 weighted layers
     stages = ((blocks, 16), (blocks, 32), (blocks, 64))
-    return _resnet(_basic_branch, stages, *arguments, name)
+    return _resnet(_basic_branch, stages, *arguments, name, synchronized)
 
 
 def resnet20(
@@ -92,6 +94,7 @@ def resnet20(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
+    synchronized: bool = False,
     name: str = "resnet20",
 ) -> keras.Model:
     """ResNet-20 for CIFAR: 3 stages of 3 basic blocks with 16, 32 and 64 filters.
@@ -106,6 +109,8 @@ def resnet20(
         width: multiplier on every filter count; rounded, at least 4.
         weight_decay: L2 on the convolution and dense kernels, as SGD's weight decay is counted
             in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`. 0 is none.
+        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
+            strategy, not over each one's part of the batch.
         name: model name.
 
     Returns:
@@ -119,7 +124,7 @@ def resnet20(
         >>> resnet20((8, 8, 1), classes=10, width=0.5).output_shape
         (None, 10)
     """
-    return _thin_resnet(20, name, input_shape, classes, width, weight_decay)
+    return _thin_resnet(20, name, synchronized, input_shape, classes, width, weight_decay)
 
 
 def resnet32(
@@ -128,6 +133,7 @@ def resnet32(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
+    synchronized: bool = False,
     name: str = "resnet32",
 ) -> keras.Model:
     """ResNet-32 for CIFAR: 3 stages of 5 basic blocks; 466,906 trainable parameters.
@@ -138,7 +144,7 @@ def resnet32(
         >>> resnet32((8, 8, 1), width=0.25).output_shape
         (None, 10)
     """
-    return _thin_resnet(32, name, input_shape, classes, width, weight_decay)
+    return _thin_resnet(32, name, synchronized, input_shape, classes, width, weight_decay)
 
 
 def resnet56(
@@ -147,6 +153,7 @@ def resnet56(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
+    synchronized: bool = False,
     name: str = "resnet56",
 ) -> keras.Model:
     """ResNet-56 for CIFAR: 3 stages of 9 basic blocks; 855,770 trainable parameters.
@@ -158,7 +165,7 @@ def resnet56(
         >>> resnet56((8, 8, 1), width=0.25).output_shape
         (None, 10)
     """
-    return _thin_resnet(56, name, input_shape, classes, width, weight_decay)
+    return _thin_resnet(56, name, synchronized, input_shape, classes, width, weight_decay)
 
 
 def resnet50(
@@ -167,6 +174,7 @@ def resnet50(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
+    synchronized: bool = False,
     name: str = "resnet50",
 ) -> keras.Model:
     """ResNet-50 with the CIFAR stem: 3, 4, 6 and 3 bottleneck blocks on 64 to 2048 channels.
@@ -181,4 +189,5 @@ def resnet50(
         (None, 10)
     """
     stages = ((3, 64), (4, 128), (6, 256), (3, 512))
-    return _resnet(_bottleneck_branch, stages, input_shape, classes, width, weight_decay, name)
+    arguments = (input_shape, classes, width, weight_decay, name, synchronized)
+    return _resnet(_bottleneck_branch, stages, *arguments)

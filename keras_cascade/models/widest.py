@@ -20,6 +20,7 @@ def widest_model(
     max_params: int,
     weight_decay: float = 0.0,
     seed: int | None = None,
+    synchronized: bool = False,
 ) -> keras.Model:
     """Builds the network of a family with the most parameters not above a budget.
 
@@ -30,7 +31,7 @@ def widest_model(
         max_params: budget, counted as `keras.Model.count_params` does: with the moving statistics
             of BatchNorm, as the `params` of `keras_cascade.profile`.
         weight_decay: as in `build_model`.
-        seed: as in `build_model`.
+        seed, synchronized: as in `build_model`.
 
     Returns:
         Untrained `keras.Model` at the largest width in (0, 1], found to 1/4096, whose parameters
@@ -53,7 +54,7 @@ def widest_model(
         )
 
     def build(width: float) -> keras.Model:
-        return build_model(name, input_shape, classes, width, weight_decay, seed)
+        return build_model(name, input_shape, classes, width, weight_decay, seed, synchronized)
 
     model = build(1.0)
     if model.count_params() <= max_params:

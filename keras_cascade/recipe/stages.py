@@ -8,11 +8,11 @@ model on, by the labels alone or under a teacher. The data is an object with `tr
 `data.ImageData`, then takes the place of `train`.
 """
 
-import functools
-
 import keras
 
-from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller, FiniteLossGuard
+from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller
+from keras_cascade.cascade.data_faults import named
+from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.profile import profile
 from keras_cascade.saliency import prune
 
@@ -20,13 +20,13 @@ from keras_cascade.saliency import prune
 def train_teacher(model, data, settings, callbacks=(), backup=None):
     """Trains the model alone, in place, for `settings.teacher_epochs`."""
     rate, epochs = settings.learning_rate, settings.teacher_epochs
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks], backup)
+    return _fit(model, data, settings, rate, epochs, callbacks, backup)
 
 
 def fine_tune(model, data, settings, epochs, callbacks=()):
     """Trains a model on by the labels alone, in place, from `settings.prune_learning_rate`."""
     rate = settings.prune_learning_rate
-    return _fit(model, data, settings, rate, epochs, [FiniteLossGuard(), *callbacks])
+    return _fit(model, data, settings, rate, epochs, callbacks)
 
 
 def make_cascade(model, settings):
@@ -116,12 +116,16 @@ def one_shot_l1(teacher, data, settings, callbacks=(), backup=None):
     return student
 
 
-def test_accuracy(model, data):
+def accuracy_on_test(model, data):
     """The share of `data.test` that a model classifies rightly, in [0, 1]."""
     # Compiling a second model of the same layers leaves the one that is handed out uncompiled.
     evaluated = keras.Model(model.inputs, model.outputs)
-    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=False)
-    return float(evaluated.evaluate(data.test, verbose=0, return_dict=True)["accuracy"])
+    # On TensorFlow compiling takes longer than it saves; JAX would run one operation at a time.
+    jit = "auto" if keras.backend.backend() == "jax" else False
+    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=jit)
+    with named(lambda: "in testing"):
+        results = evaluated.evaluate(data.test, verbose=0, return_dict=True)
+    return float(results["accuracy"])
 
 
 def evaluate(name, model, data, seed):
@@ -133,7 +137,7 @@ def evaluate(name, model, data, seed):
     sizes = profile(model)
     return {
         "name": name,
-        "accuracy": test_accuracy(model, data),
+        "accuracy": accuracy_on_test(model, data),
         "params": sizes.params,
         "macs": sizes.macs,
         "bytes": sizes.bytes,
@@ -149,33 +153,16 @@ def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None)
         metrics=["accuracy"],
         jit_compile=settings.use_jit(),
     )
-    fit = functools.partial(
-        trainer.fit,
-        validation_data=data.test,
-        shuffle=False,  # the data set shuffles itself
-        verbose=0,
-    )
+    options = {
+        "epochs": epochs,
+        "validation_data": data.test,
+        "callbacks": list(callbacks),
+        "shuffle": False,  # the data set shuffles itself
+        "verbose": 0,
+    }
     if backup is None:
-        return fit(data.train, epochs=epochs, callbacks=callbacks).history
-    start, callbacks = backup.restore(trainer), [*callbacks, backup]
-    with backup.listening():
-        if start.batch:
-            fit(
-                data.from_epoch(start.epoch).skip(start.batch),
-                steps_per_epoch=data.steps_per_epoch - start.batch,
-                initial_epoch=start.epoch,
-                epochs=start.epoch + 1,
-                callbacks=callbacks,
-            )
-            start = backup.restore(trainer)
-        fit(
-            data.from_epoch(start.epoch),
-            steps_per_epoch=data.steps_per_epoch,
-            initial_epoch=start.epoch,
-            epochs=epochs,
-            callbacks=callbacks,
-        )
-    return backup.history()
+        return guarded_fit(trainer.fit, data.train, **options).history
+    return backup.fit(trainer, data.from_epoch, steps_per_epoch=data.steps_per_epoch, **options)
 
 
 def _loss():

@@ -29,8 +29,18 @@ def distribution_scope(name):
         model = keras.applications.MobileNetV2(weights=None)
     ```
     """
+    make_scope, replicas = distribution_scopes(name)
+    return make_scope(), replicas
+
+
+def distribution_scopes(name):
+    """As `distribution_scope`, for what enters the scope several times.
+
+    Returns:
+        A function that makes a context manager, and the number of replicas.
+    """
     if name == "none":
-        return contextlib.nullcontext(), 1
+        return contextlib.nullcontext, 1
     kind, _, number = name.partition(":")
     if kind != "mirrored" or (number and not (number.isdecimal() and int(number) > 0)):
         raise ValueError(
@@ -43,13 +53,14 @@ def distribution_scope(name):
         )
     import tensorflow as tf
 
+    # Listing logical devices starts TensorFlow, which takes no logical CPUs from then on.
     gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
     wanted = int(number) if number else max(1, len(gpus))
     if gpus and wanted > len(gpus):
         raise ValueError(f"strategy={name}: there are {len(gpus)} GPUs.")
     devices = [gpu.name for gpu in gpus[:wanted]] or _logical_cpus(tf, wanted)
     strategy = tf.distribute.MirroredStrategy(devices)
-    return strategy.scope(), strategy.num_replicas_in_sync
+    return strategy.scope, strategy.num_replicas_in_sync
 
 
 def _logical_cpus(tf, count):

@@ -10,6 +10,8 @@ from keras_cascade.report.study_summary import finished, label, percent, summari
 from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spread
 
 _WEIGHT, _CHANNEL = "weight pruning, gain of distillation", "channel pruning, gain of distillation"
+_CASCADE = "cascade without assistants less weight pruning, distilled"
+_IN_WORDS = (_WEIGHT, _CHANNEL, _CASCADE)
 
 # What is compared, and the two methods whose accuracies are subtracted, first less second.
 COMPARISONS = (
@@ -26,6 +28,7 @@ COMPARISONS = (
         "cascade_0",
         "channel_pruning_distilled",
     ),
+    (_CASCADE, "cascade_0", "weight_pruning_distilled"),
     ("gain of 1 assistant over none", "cascade_1", "cascade_0"),
     ("gain of 2 assistants over none", "cascade_2", "cascade_0"),
     ("gain of 3 assistants over none", "cascade_3", "cascade_0"),
@@ -186,7 +189,7 @@ def _on_distillation(found):
     """In how many settings distillation moved accuracy, up or down, by more than its spread."""
     for name, method, baseline in COMPARISONS:
         gains = [each[name] for each in found if name in each and each[name][1] is not None]
-        if name in (_WEIGHT, _CHANNEL) and gains:
+        if name in _IN_WORDS and gains:
             up = sum(mean > std for mean, std, _ in gains)
             down = sum(-mean > std for mean, std, _ in gains)
             yield (

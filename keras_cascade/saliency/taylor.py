@@ -106,7 +106,7 @@ def _frozen_view(graph, gates):
     copy = Surgeon(graph.model, graph).extract({}, verify=False)
     copy.trainable = False
     stand_in = {id(layer): copy.get_layer(name) for name, layer in graph.trace.layers.items()}
-    return build_view(graph, gates, stand_in)
+    return build_view(graph, gates, stand_in, gate_weights=True)
 
 
 def _fit_arguments(data, loss):

@@ -7,7 +7,12 @@ saved; it can be loaded where this module has been imported.
 import tensorflow as tf
 import tf_keras
 
-_registered = tf_keras.saving.register_keras_serializable(package="keras_cascade")
+BY_NAME = {}
+
+
+def _registered(function):
+    BY_NAME[function.__name__] = function
+    return tf_keras.saving.register_keras_serializable(package="keras_cascade")(function)
 
 
 @_registered
@@ -74,23 +79,3 @@ def squareplus(x):
 @_registered
 def tanh_shrink(x):
     return x - tf.tanh(x)
-
-
-BY_NAME = {
-    function.__name__: function
-    for function in (
-        celu,
-        glu,
-        hard_shrink,
-        hard_sigmoid,
-        hard_silu,
-        hard_tanh,
-        leaky_relu,
-        log_sigmoid,
-        log_softmax,
-        relu6,
-        soft_shrink,
-        squareplus,
-        tanh_shrink,
-    )
-}

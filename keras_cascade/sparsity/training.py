@@ -10,12 +10,16 @@ import tf_keras
 from keras import tree
 
 from keras_cascade.cascade import NonFiniteLossError, returns_probabilities
-from keras_cascade.cascade.losses import Targets
+from keras_cascade.cascade.losses import (
+    PROBABILITY_FLOOR,
+    Targets,
+    check_guidance,
+    check_same_output,
+)
 from keras_cascade.sparsity import twins
 from keras_cascade.sparsity.bridge import Bridge
 from keras_cascade.sparsity.toolkit import import_tfmot
 
-_PROBABILITY_FLOOR = 1e-7  # as in SoftTargetLoss
 _TRANSLATED = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
 
 
@@ -68,11 +72,11 @@ class SoftTargets(tf_keras.losses.Loss):
     def _softened(self, outputs):
         if self.binary:
             if not self.from_logits:
-                likely = tf.clip_by_value(outputs, _PROBABILITY_FLOOR, 1.0 - _PROBABILITY_FLOOR)
+                likely = tf.clip_by_value(outputs, PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
                 outputs = tf.math.log(likely) - tf.math.log1p(-likely)
             outputs = tf.stack([outputs, tf.zeros_like(outputs)], axis=-1)
         elif not self.from_logits:
-            outputs = tf.math.log(tf.maximum(outputs, _PROBABILITY_FLOOR))
+            outputs = tf.math.log(tf.maximum(outputs, PROBABILITY_FLOOR))
         return outputs / self.temperature
 
 
@@ -104,25 +108,8 @@ def check_teacher(teacher, student, loss, temperature, alpha):
         teacher, student: `keras.Model`s.
         loss, temperature, alpha: as for `taught`.
     """
-    if not 0.0 <= alpha < 1.0:
-        raise ValueError(f"alpha must lie in [0, 1), got {alpha}.")
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}.")
-    for model in (student, teacher):
-        if len(model.outputs) != 1:
-            raise ValueError(
-                f"Model '{model.name}' has {len(model.outputs)} outputs; one is needed to distil."
-            )
-    if student.output_shape[1:] != teacher.output_shape[1:]:
-        raise ValueError(
-            f"Model '{student.name}' returns {student.output_shape}, teacher '{teacher.name}' "
-            f"{teacher.output_shape}; they must predict the same classes."
-        )
-    if returns_probabilities(student) != returns_probabilities(teacher):
-        raise ValueError(
-            f"Of model '{student.name}' and teacher '{teacher.name}', one ends in probabilities "
-            "(softmax, sigmoid), the other in logits; make them end alike."
-        )
+    check_guidance((student, teacher), temperature, alpha)
+    check_same_output(student, teacher)
     if Targets.of(loss, teacher.output_shape[-1]) is None:
         raise ValueError(
             f"No KL divergence is defined for loss={loss!r}; with a teacher, use one of Keras 3's "

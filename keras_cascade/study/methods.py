@@ -73,17 +73,7 @@ def dense(task):
 
 def distillation(task):
     """A narrower network of the same family, from random weights, distilled from the teacher."""
-    student = _student(task)
-    recipe.distil(
-        student,
-        task.teacher,
-        task.images,
-        task.settings,
-        task.protocol.epochs,
-        task.settings.learning_rate,
-        task.counting(),
-    )
-    return student
+    return _distilled(task, _student(task), task.settings.learning_rate)
 
 
 def weight_pruning(task):
@@ -105,17 +95,7 @@ def channel_pruning(task):
 
 def channel_pruning_distilled(task):
     """One-shot channel pruning, then fine-tuning by the labels and the teacher."""
-    model = _one_shot(task)
-    recipe.distil(
-        model,
-        task.teacher,
-        task.images,
-        task.settings,
-        task.protocol.epochs,
-        task.settings.prune_learning_rate,
-        task.counting(),
-    )
-    return model
+    return _distilled(task, _one_shot(task), task.settings.prune_learning_rate)
 
 
 def cascade_0(task):
@@ -154,6 +134,8 @@ METHODS = {
         cascade_3,
     )
 }
+# TF-MOT trains these in tf_keras, outside any strategy.
+ON_ONE_REPLICA = ("weight_pruning", "weight_pruning_distilled")
 # These remove nothing, and have one cell for all amounts.
 TEACHERS = ("teacher", "dense")
 
@@ -192,7 +174,16 @@ def _student(task):
         max_params=round((1.0 - task.amount) * task.teacher.count_params()),
         weight_decay=task.protocol.weight_decay,
         seed=task.seed,
+        synchronized=task.protocol.synchronized,
     )
+
+
+def _distilled(task, student, learning_rate):
+    epochs = task.protocol.epochs
+    recipe.distil(
+        student, task.teacher, task.images, task.settings, epochs, learning_rate, task.counting()
+    )
+    return student
 
 
 def _weight_pruning(task, teacher):

@@ -18,6 +18,8 @@ class Protocol:
         max_train_examples: only so many training images; None is all.
         image_size: side to resize images to, in pixels; None keeps them.
         weight_decay: L2 on the kernels.
+        replicas: among how many a batch is divided.
+        synchronized: whether BatchNorm takes its moments over all of them.
         criterion, scope: of one-shot channel pruning, see `keras_cascade.prune`.
     """
 
@@ -28,6 +30,8 @@ class Protocol:
     weight_decay: float = 5e-4
     criterion: str = "l1"
     scope: str = "layer"
+    replicas: int = 1
+    synchronized: bool = False
 
     @property
     def epochs(self):
@@ -40,4 +44,7 @@ class Protocol:
         settings = flat.pop("settings")
         for own in ("levels", "seed", "scope"):
             settings.pop(own)
+        for later in ("replicas", "synchronized"):  # rows of before these had such defaults
+            if flat[later] == getattr(Protocol, later):
+                flat.pop(later)
         return {**settings, **flat, "cascade_scope": self.settings.scope}

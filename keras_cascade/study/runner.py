@@ -23,9 +23,16 @@ from keras_cascade.cascade import NonFiniteLossError
 from keras_cascade.deploy import write_litert
 from keras_cascade.profile import gzipped_bytes, measure_latency, profile
 from keras_cascade.study.grid import name_and_width
-from keras_cascade.study.methods import METHODS, TEACHERS, Task, check_reachable
+from keras_cascade.study.methods import (
+    METHODS,
+    ON_ONE_REPLICA,
+    TEACHERS,
+    Task,
+    check_reachable,
+)
 from keras_cascade.study.records import Records
 from keras_cascade.study.teachers import TeacherChangedError, Teachers
+from keras_cascade.surgery import copy_model
 
 _LATENCY_RUNS = 200
 _as_it_is = contextlib.nullcontext
@@ -45,6 +52,8 @@ class StudyRunner:
         say: function that shows a line of progress.
         quietly: function that makes a context manager, in which each cell is run; it may hold back
             what the converters of other libraries write.
+        make_scope: function that makes the context of a `tf.distribute` strategy, in which all is
+            trained but what TF-MOT trains; see `recipe.distribution_scopes`.
 
     Attributes:
         records: the study's `Records`.
@@ -63,11 +72,20 @@ class StudyRunner:
     ```
     """
 
-    def __init__(self, grid, protocol, folder, data_dir=None, say=print, quietly=_as_it_is):
+    def __init__(
+        self,
+        grid,
+        protocol,
+        folder,
+        data_dir=None,
+        say=print,
+        quietly=_as_it_is,
+        make_scope=_as_it_is,
+    ):
         self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
         self.records = Records(self.folder / "results.jsonl", protocol.as_dict())
-        self._say, self._quietly = say, quietly
-        self._teachers = Teachers(self.folder / "teachers", protocol, data_dir, say)
+        self._say, self._quietly, self._make_scope = say, quietly, make_scope
+        self._teachers = Teachers(self.folder / "teachers", protocol, data_dir, say, make_scope)
 
     def check(self):
         """Finds what cannot be run before any training: names, data, amounts out of reach.
@@ -153,9 +171,16 @@ class StudyRunner:
         task = self._task(
             teacher.model, cell.model, cell.amount, images, cell.seed, lambda: steps.update(taken=1)
         )
+        on_replicas = self.protocol.replicas > 1
+        if on_replicas and cell.method in ON_ONE_REPLICA:
+            self._say("    on one replica: TF-MOT trains outside the strategy")
+            on_replicas = False
         started = time.monotonic()
-        model = METHODS[cell.method](task)
+        with self._make_scope() if on_replicas else _as_it_is():
+            model = METHODS[cell.method](task)
         seconds = time.monotonic() - started
+        if on_replicas:  # variables made under a strategy cannot be exported
+            model = copy_model(model)
         expected = 0 if cell.method == "teacher" else task.steps
         if steps["taken"] != expected:
             raise AssertionError(
@@ -179,7 +204,7 @@ class StudyRunner:
                 {"teacher": teacher.litert, "model": litert}, runs=_LATENCY_RUNS
             )
         return {
-            "accuracy": recipe.test_accuracy(model, images),
+            "accuracy": recipe.accuracy_on_test(model, images),
             "teacher_accuracy": teacher.figures["accuracy"],
             "params": sizes.params,
             "nonzero_params": sizes.nonzero_params,

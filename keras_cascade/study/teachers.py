@@ -16,6 +16,7 @@ from keras_cascade.deploy import write_litert
 from keras_cascade.profile import gzipped_bytes, profile
 from keras_cascade.report import write_json
 from keras_cascade.study.grid import name_and_width
+from keras_cascade.surgery import copy_model
 
 
 class TeacherChangedError(OSError):
@@ -45,11 +46,12 @@ class Teachers:
         protocol: `Protocol`.
         data_dir: of TFDS; None is its own.
         say: function that shows a line of progress.
+        make_scope: function that makes the context in which they are trained.
     """
 
-    def __init__(self, folder, protocol, data_dir, say):
+    def __init__(self, folder, protocol, data_dir, say, make_scope):
         self._folder, self._protocol = pathlib.Path(folder), protocol
-        self._data_dir, self._say = data_dir, say
+        self._data_dir, self._say, self._make_scope = data_dir, say, make_scope
 
     def of(self, cell):
         """The `Teacher` of a cell; it is trained now if it is not there."""
@@ -69,6 +71,7 @@ class Teachers:
             max_train_examples=self._protocol.max_train_examples,
             image_size=self._protocol.image_size,
             seed=seed,
+            replicas=self._protocol.replicas,
         )
 
     def untrained(self, model, images, seed):
@@ -81,16 +84,20 @@ class Teachers:
             width=width,
             weight_decay=self._protocol.weight_decay,
             seed=seed,
+            synchronized=self._protocol.synchronized,
         )
 
     def _train(self, cell, path, litert, figures):
         keras.utils.set_random_seed(cell.seed)
         images = self.images(cell.dataset, cell.seed)
-        model = self.untrained(cell.model, images, cell.seed)
-        started = time.monotonic()
         settings = dataclasses.replace(self._protocol.settings, seed=cell.seed)
-        recipe.train_teacher(model, dataclasses.replace(images, test=None), settings)
-        seconds = time.monotonic() - started
+        with self._make_scope():
+            model = self.untrained(cell.model, images, cell.seed)
+            started = time.monotonic()
+            recipe.train_teacher(model, dataclasses.replace(images, test=None), settings)
+            seconds = time.monotonic() - started
+        if self._protocol.replicas > 1:  # variables made under a strategy cannot be exported
+            model = copy_model(model)
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"tmp_{path.name}")
         model.save(temporary)
@@ -100,7 +107,7 @@ class Teachers:
         write_json(
             figures,
             {
-                "accuracy": recipe.test_accuracy(model, images),
+                "accuracy": recipe.accuracy_on_test(model, images),
                 "params": sizes.params,
                 "macs": sizes.macs,
                 "gzipped_bytes": gzipped_bytes(litert),

@@ -138,14 +138,8 @@ class Surgeon:
         return structure
 
     def _copy_weights(self, layer, source, target, flow, keep):
-        axes_of = {id(variable): axes for variable, axes in flow.weights}
-        arrays, masks = [], {}
-        for variable, value in zip(layer.weights, source.weights, strict=True):
-            axes = axes_of.get(id(variable), {})
-            for labels in axes.values():
-                if id(labels) not in masks:
-                    masks[id(labels)] = self._kept(labels, keep)
-            arrays.append(_cut(value, {axis: masks[id(one)] for axis, one in axes.items()}))
+        kept = kept_axes(self.graph, layer, flow, keep)
+        arrays = [_cut(value, axes) for value, axes in zip(source.weights, kept, strict=True)]
         if len(arrays) != len(target.weights):
             raise SurgeryError(
                 f"Layer '{layer.name}' ({type(layer).__name__}) made from its config has "
@@ -179,10 +173,34 @@ def copy_model(model):
     return Surgeon(model).extract({}, verify=False)
 
 
+def kept_axes(graph, layer, flow, keep):
+    """What of each weight of a layer is kept.
+
+    Args:
+        graph: `ChannelGraph`.
+        layer: a layer of its model.
+        flow: the `Flow` of the layer's first call.
+        keep: bool array of shape `(units,)`.
+
+    Returns:
+        For each of `layer.weights` a dict from axis, counted from 0, to a bool array, True = keep;
+        axes that are kept whole are left out.
+    """
+    axes_of = {id(variable): axes for variable, axes in flow.weights}
+    masks, kept = {}, []
+    for variable in layer.weights:
+        axes = axes_of.get(id(variable), {})
+        for labels in axes.values():
+            if id(labels) not in masks:
+                masks[id(labels)] = keep[graph.units_at(labels)]
+        found = {axis % len(variable.shape): masks[id(labels)] for axis, labels in axes.items()}
+        kept.append({axis: mask for axis, mask in found.items() if not mask.all()})
+    return kept
+
+
 def _cut(value, kept):
     """The slices of a weight that masks keep, a copy; `kept` is a dict from axis to mask."""
     array = np.asarray(value)  # a look at the variable's own memory, where there is one
-    kept = {axis % array.ndim: mask for axis, mask in kept.items() if not mask.all()}
     if len(kept) > 1 and array.size > _LARGE:
         every = [kept.get(axis, np.ones(size, bool)) for axis, size in enumerate(array.shape)]
         return array[np.ix_(*every)]

@@ -8,13 +8,18 @@ asked, with some layers replaced by stand-ins.
 
 import inspect
 import itertools
+import math
 
 import keras
 from keras import ops
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
+from keras.src.backend.common.variables import AutocastScope
 
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, free_name, renamed, replay, symbolic_inputs
+
+# A batch of about so many examples is what a weight's size is compared with.
+_EXAMPLES = 32
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
@@ -77,13 +82,14 @@ class MaskedCall(keras.layers.Layer):
         )
 
 
-def masked_computation(graph, call, mask_of):
+def masked_computation(graph, call, mask_of, rows=()):
     """What a call that mixes channels inside gives without those that are removed.
 
     Args:
         graph: `ChannelGraph`.
         call: a `Call` of its trace.
         mask_of: function from labels to a float32 vector, 1 = kept, 0 = removed.
+        rows: rows of weights to mask besides, as in `Flow.rows`.
 
     Returns:
         A function `(layer, *args, **kwargs)`, where `layer` is the call's own or one that stands
@@ -99,7 +105,8 @@ def masked_computation(graph, call, mask_of):
 
     def compute(layer, *args, **kwargs):
         twin = dict(zip(map(id, call.operation.weights), layer.weights, strict=True))
-        reads = [(twin[id(v)], axis, mask_of(labels)) for v, axis, labels in flow.inner_reads]
+        masked = [*flow.inner_reads, *rows]
+        reads = [(twin[id(v)], axis, mask_of(labels)) for v, axis, labels in masked]
         return _with_rows_masked(layer, reads, *args, **kwargs)
 
     return compute if flow.masked_call is None else compute_anew
@@ -107,19 +114,45 @@ def masked_computation(graph, call, mask_of):
 
 def _with_rows_masked(layer, reads, *args, **kwargs):
     """Calls a layer with slices of some weights times a mask: `(variable, axis, mask)` each."""
-    values = {id(variable): variable.value for variable in layer.variables}
+    values = dict(zip(map(id, layer.variables), full_values(layer.variables), strict=True))
     for variable, axis, mask in reads:
         value = values[id(variable)]
         rank = len(value.shape)
         values[id(variable)] = value * along_axis(ops.cast(mask, value.dtype), axis % rank, rank)
-    mapping = [(variable, values[id(variable)]) for variable in layer.variables]
-    with keras.StatelessScope(state_mapping=mapping) as scope:
-        outputs = layer(*args, **kwargs)
-    weights = {id(variable) for variable in layer.weights}
-    for variable in layer.variables:
-        if id(variable) not in weights:  # the state of a random generator
-            variable.assign(scope.get_current_value(variable))
+    given = [values[id(variable)] for variable in layer.variables]
+    outputs, written, losses = call_with(layer, given, *args, **kwargs)
+    for loss in losses:
+        layer.add_loss(loss)
+    for index, value in written.items():  # the state of a random generator
+        layer.variables[index].assign(value)
     return outputs
+
+
+def full_values(variables):
+    """The values of variables as tensors, not rounded to the precision their layer computes in."""
+    with AutocastScope(None):
+        return [ops.convert_to_tensor(variable) for variable in variables]
+
+
+def call_with(layer, values, *args, **kwargs):
+    """Calls a layer with other values than its variables have, which stay as they are.
+
+    Args:
+        layer: a built `keras.layers.Layer`.
+        values: list of tensors, one for each of `layer.variables`.
+        *args, **kwargs: of the call.
+
+    Returns:
+        The outputs; dict from the place of a variable that the call wrote to, to its new value;
+        list of the losses that it added.
+    """
+    mapping = list(zip(layer.variables, values, strict=True))
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        before = [scope.get_current_value(variable) for variable in layer.variables]
+        outputs = layer(*args, **kwargs)
+    after = [scope.get_current_value(variable) for variable in layer.variables]
+    pairs = enumerate(zip(before, after, strict=True))
+    return outputs, {index: new for index, (old, new) in pairs if new is not old}, scope.losses
 
 
 def masked_view(model, masks):
@@ -173,7 +206,7 @@ class FixedMasks:
         return ops.convert_to_tensor(self._keep[units], dtype="float32")
 
 
-def build_view(graph, gates=None, stand_in=None, name=None):
+def build_view(graph, gates=None, stand_in=None, name=None, gate_weights=False):
     """Replays a model's trace on its own layers, with gates where channels are read.
 
     Args:
@@ -183,6 +216,9 @@ def build_view(graph, gates=None, stand_in=None, name=None):
             gates as a float32 vector for layers that mix channels inside. None: no gates.
         stand_in: dict from the `id` of a layer to the one called in its place.
         name: the view's name.
+        gate_weights: whether gates may stand on the rows of a weight instead of the tensor it is
+            multiplied with, where that is cheaper. It costs less memory and time in training; such
+            a view cannot be saved.
 
     Returns:
         A functional `keras.Model`.
@@ -191,29 +227,41 @@ def build_view(graph, gates=None, stand_in=None, name=None):
 
     def read(call, tensor, value):
         channels = graph.gated(call).get(tensor)
-        if channels is None:
+        if channels is None or rows_of(call):
             return value
         if tensor not in gated_tensors:
             units = graph.units_at(channels.labels)
             gated_tensors[tensor] = gates.place(units, channels.axis)(value)
         return gated_tensors[tensor]
 
+    def rows_of(call):
+        return _cheaper_rows(graph, call) if gate_weights else []
+
     def mask_of(labels):
         return gates.vector(graph.units_at(labels))
 
     def operation(call):
         layer = layers.setdefault(id(call.operation), renamed(call))
-        if gates is None or not graph.mixes_inside(call):
+        rows = rows_of(call)
+        if gates is None or not (rows or graph.mixes_inside(call)):
             return layer
         # A shared layer's calls differ in how they mix: over tensors of other ranks, say.
         name = free_name(graph.trace.free_name(f"{call.name}_masked"), masked_names)
         masked_names.add(name)
-        return MaskedCall(layer, masked_computation(graph, call, mask_of), name=name)
+        return MaskedCall(layer, masked_computation(graph, call, mask_of, rows), name=name)
 
     masked_names = set()
     inputs = symbolic_inputs(graph.trace)
     values = replay(graph.trace, inputs, operation, read if gates is not None else None)
     return assemble(graph.trace, inputs, values, name or graph.model.name)
+
+
+def _cheaper_rows(graph, call):
+    """The `Flow.rows` of a call; none where gates on the tensors it reads have fewer entries."""
+    rows, gated = graph.flow(call).rows, graph.gated(call)
+    in_weights = sum(math.prod(variable.shape) for variable, _, _ in rows)
+    in_tensors = sum(math.prod(size or 1 for size in tensor.shape) for tensor in gated)
+    return rows if in_weights <= _EXAMPLES * in_tensors else []
 
 
 def along_axis(vector, axis, rank):

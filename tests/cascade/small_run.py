@@ -1,9 +1,12 @@
-"""One small cascade, made of nothing that backends do differently: `python small_run.py FOLDER`.
+"""One small cascade, made of nothing that backends do differently.
+
+    python small_run.py FOLDER [REPLICAS]
 
 Backends draw other random numbers from the same seed, so kernels are NumPy's, and there is no
 dropout and no shuffling.
 """
 
+import contextlib
 import pathlib
 import sys
 
@@ -12,9 +15,11 @@ import networks
 import numpy as np
 
 import keras_cascade as kc
+from keras_cascade import recipe
 from keras_cascade.saliency.taylor import taylor
 
 EPOCHS, STEPS = 4, 5
+EXAMPLES = 8 * STEPS - 1  # the last batch is smaller, and leaves none of four replicas empty
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -30,14 +35,11 @@ class Recorder(keras.callbacks.Callback):
         self.masks.append(np.concatenate([mask for masks in levels for mask in masks.values()]))
 
 
-def run(folder):
+def run(folder, replicas=1):
     """Trains, and writes `results.npz` and `cascade.keras`."""
-    model = networks.drawn_alike(networks.small_convnet(regularizer="l2"))
-    cascade = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.9)
-    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
-    compiled = keras.backend.backend() == "jax"  # where eager steps are the slower ones
-    cascade.compile(optimizer, LOSS, metrics=["accuracy"], jit_compile=compiled)
-    x, y = networks.examples_for(model, 8 * STEPS)
+    with _scope(replicas):
+        cascade = _compiled(synchronized=replicas > 1)
+    x, y = networks.examples_for(networks.small_convnet(), EXAMPLES)
     recorder = Recorder()
     pruning = kc.CascadeCallback(end=16, frequency=2)
     cascade.fit(
@@ -61,5 +63,23 @@ def run(folder):
     cascade.save(folder / "cascade.keras")
 
 
+def _scope(replicas):
+    if replicas == 1:
+        return contextlib.nullcontext()
+    return recipe.distribution_scope(f"mirrored:{replicas}")[0]
+
+
+def _compiled(synchronized):
+    model = networks.drawn_alike(networks.small_convnet(regularizer="l2"))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = synchronized
+    cascade = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.9)
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    compiled = keras.backend.backend() == "jax"  # where eager steps are the slower ones
+    cascade.compile(optimizer, LOSS, metrics=["accuracy"], jit_compile=compiled)
+    return cascade
+
+
 if __name__ == "__main__":
-    run(pathlib.Path(sys.argv[1]))
+    run(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))

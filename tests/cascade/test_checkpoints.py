@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 import keras_cascade as kc
-from keras_cascade.cascade.guided import seed_states
+from keras_cascade.cascade.seeds import seed_states
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

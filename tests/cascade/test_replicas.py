@@ -1,7 +1,6 @@
 """Invariant 4: replicas together do what one device does with the whole batch."""
 
 import contextlib
-import functools
 import os
 import subprocess
 import sys
@@ -11,19 +10,14 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from strategies import REPLICAS, mirrored
 
 import keras_cascade as kc
+from keras_cascade.models import synchronised
 
 pytestmark = pytest.mark.only_on("tensorflow", reason="replicas are those of tf.distribute")
 BATCH, EPOCHS = 8, 5
 EXAMPLES = 31  # the last batch, 7, divides evenly among no replicas, but leaves none empty
-REPLICAS = int(os.environ.get("REPLICAS", "2"))
-
-
-@functools.cache
-def mirrored():
-    """The strategy; one for all tests: TensorFlow mixes up the collectives of two in a process."""
-    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
 
 
 def fitted(make, distributed, callbacks=(), sample_weight=None):
@@ -61,13 +55,6 @@ def assert_alike(one, many):
             )
 
 
-def synchronised(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
-    return model
-
-
 def cascade(loss_options=None, **options):
     model = synchronised(networks.small_convnet(regularizer="l2"))
     made = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.5, **options)
@@ -95,6 +82,14 @@ def test_cascade_on_replicas():
     assert runs[1][0].extract().count_params() == runs[0][0].extract().count_params()
 
 
+def test_every_level_keeps_synchronised_normalisation():
+    made = cascade()
+    levels = [*made._members.values(), made.extract("ta1")]
+    for model in levels:
+        found = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
+        assert found and all(layer.synchronized for layer in found)
+
+
 @pytest.mark.slow
 def test_distiller_on_replicas():
     assert_alike(*(fitted(distiller, distributed) for distributed in (False, True)))
@@ -111,6 +106,27 @@ def test_weighted_examples_under_every_reduction(reduction, rng):
     assert_alike(
         *(fitted(make, distributed, sample_weight=weights) for distributed in (False, True))
     )
+
+
+@pytest.mark.slow
+def test_a_failing_pipeline_leaves_whole_steps_on_replicas():
+    with mirrored().scope():
+        trainer = cascade()
+    states = []
+
+    def state():
+        return [
+            keras.ops.convert_to_numpy(v) for v in [*trainer.weights, *trainer.optimizer.variables]
+        ]
+
+    x, y = networks.examples_for(networks.small_convnet(), EXAMPLES)
+    keep = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: states.append(state())
+    )
+    with pytest.raises(kc.DataError, match=r"step 2 .*: OSError: image 20 cannot be read\. Mend"):
+        trainer.fit(networks.failing_batches(x, y, 20), verbose=0, callbacks=[keep])
+    for before, after in zip(states[-1], state(), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ USER_ERRORS = [
     (["--amounts=0.99", "--models=vgg16@0.02"], "Take a smaller amount"),
     (["--epochs=2", "--recover_epochs=2"], "must leave at least one of --epochs=2"),
     (["--datasets=cifar10", "--data_dir=/nowhere"], "is not a folder"),
+    (["--strategy=two"], "Unknown strategy 'two': use none, mirrored, or mirrored:N"),
     (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
     (["left", "over"], "Unexpected argument 'left'"),
 ]
@@ -67,5 +68,5 @@ def test_user_errors_are_one_line(tmp_path):
 def test_help_is_readable():
     result = running.run(SCRIPT, "--help")
     assert "continues where it stopped" in result.stdout
-    for flag in ("models", "datasets", "methods", "amounts", "seeds", "recover_epochs"):
+    for flag in ("models", "datasets", "methods", "amounts", "seeds", "recover_epochs", "strategy"):
         assert f"--{flag}:" in result.stdout

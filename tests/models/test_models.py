@@ -20,6 +20,7 @@ from keras_cascade.models import (
     resnet32,
     resnet50,
     resnet56,
+    synchronised,
     vgg16,
 )
 from keras_cascade.models.blocks import fitting_strides, scaled_filters
@@ -316,3 +317,24 @@ def test_applications_do_not_rescale_normalised_images(name):
 def test_keras_says_when_an_image_is_too_small():
     with pytest.raises(ValueError, match="at least 32x32"):
         build_model("DenseNet121", (8, 8, 3), 10)
+
+
+@pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
+@pytest.mark.parametrize(
+    ("name", "synchronized"),
+    [*((name, True) for name in [*cifar_models(), "MobileNet"]), ("resnet20", False)],
+)
+def test_synchronized_reaches_every_batch_norm(name, synchronized):
+    size = 32 if name == "MobileNet" else 8
+    width = 0.25 if name == "MobileNet" else 0.02
+    model = build_model(name, (size, size, 3), 5, width=width, synchronized=synchronized)
+    found = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
+    assert found and {layer.synchronized for layer in found} == {synchronized}
+
+
+@pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
+def test_synchronised_reaches_nested_models():
+    inside = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
+    model = keras.Sequential([keras.Input((4,)), inside, keras.layers.BatchNormalization()])
+    assert synchronised(model) is model
+    assert inside.layers[0].synchronized and model.layers[1].synchronized

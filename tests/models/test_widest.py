@@ -21,6 +21,7 @@ def test_budget_of_a_network_is_spent_to_the_last_parameter():
     assert params_at("vgg16", 0.10) < next_smaller < budget
 
 
+@pytest.mark.slow
 def test_coarse_families_stay_below():
     five, six = (densenet40(DIGITS, width=growth / 12).count_params() for growth in (5, 6))
     assert widest_model("densenet40", DIGITS, 10, six - 1).count_params() == five

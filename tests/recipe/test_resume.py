@@ -3,21 +3,15 @@
 import os
 import resource
 import signal
-import types
 
 import keras
 import networks
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
+from resumable import EPOCHS, STEPS, run, state
 
 import keras_cascade as kc
-from keras_cascade import recipe
-from keras_cascade.cascade.guided import seed_states
-
-EPOCHS, STEPS = 3, 4
-SETTINGS = recipe.Settings(epochs=EPOCHS, levels=(0.3, 0.6), min_channels=1, end=0.7, momentum=0.5)
+from keras_cascade.cascade.seeds import seed_states
 
 
 class Killed(Exception):
@@ -34,36 +28,6 @@ def dies_after(step):
             raise Killed
 
     return keras.callbacks.LambdaCallback(on_train_batch_end=count)
-
-
-def network():
-    """With dropout, whose random numbers must go on where they were, too."""
-    x = inputs = keras.Input((8, 8, 2))
-    x = layers.Conv2D(6, 3, name="stem")(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    # Without a seed dropout on PyTorch draws from the process, whose state no backup holds.
-    x = layers.GlobalAveragePooling2D()(layers.Dropout(0.3, seed=1)(x))
-    return keras.Model(inputs, layers.Dense(4)(x))
-
-
-def run(backup, *callbacks):
-    """A new process's part: everything is made anew. Returns the cascade and its logs."""
-    keras.utils.set_random_seed(7)
-    model = network()
-    x, y = networks.examples_for(model, 8 * STEPS)
-    data = tf.data.Dataset.from_tensor_slices((x, y))
-
-    def from_epoch(start):
-        epochs = tf.data.Dataset.range(start, tf.int64.max)
-        return epochs.flat_map(lambda epoch: data.shuffle(len(x), epoch).batch(8))
-
-    images = types.SimpleNamespace(from_epoch=from_epoch, test=data.batch(8), steps_per_epoch=STEPS)
-    return recipe.train_cascade(model, images, SETTINGS, callbacks, backup)
-
-
-def state(cascade):
-    variables = [*cascade.weights, *cascade.optimizer.variables, *seed_states(cascade)]
-    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in variables}
 
 
 def assert_same(found, expected):
@@ -160,6 +124,24 @@ def test_a_full_disk_loses_nothing(whole, tmp_path):
     (left,) = tmp_path.iterdir()
     assert left.name.startswith("epoch_00000_batch_0000001_")
     assert_same(run(kc.TrainingBackup(tmp_path))[0], whole[0])
+
+
+def test_spoiled_weights_are_no_state(tmp_path):
+    """The loss of the step that spoils them is finite; a restart must not begin with them."""
+    model = networks.small_convnet()
+    model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+    x, _ = networks.examples_for(model, 32)
+
+    def spoil(batch, logs):
+        if batch == 2:
+            model.optimizer.learning_rate = 1e39
+
+    spoiler = keras.callbacks.LambdaCallback(on_train_batch_begin=spoil)
+    callbacks = [kc.FiniteLossGuard(), spoiler, kc.TrainingBackup(tmp_path, every=1)]
+    with pytest.raises(kc.NonFiniteLossError, match="NaN or infinite by batch 3 of epoch 1"):
+        model.fit(x, np.ones((32, 4)), batch_size=8, verbose=0, callbacks=callbacks)
+    assert kc.TrainingBackup(tmp_path).restore(model).batch == 2
+    assert all(np.isfinite(array).all() for array in model.get_weights())
 
 
 def test_the_state_of_another_model_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import keras
+import pytest
 import tiny_grid
 
 from keras_cascade import report
@@ -22,6 +23,7 @@ def _table(rows):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_grid_ends_like_one_that_was_not(tmp_path, monkeypatch):
     tiny_grid.use_tiny(monkeypatch.setattr)
     whole = tiny_grid.runner(tmp_path / "whole", METHODS).run()

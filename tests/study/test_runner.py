@@ -5,6 +5,7 @@ import types
 
 import pytest
 import tiny_grid
+from strategies import REPLICAS, mirrored
 
 from keras_cascade import recipe
 from keras_cascade.study import METHODS, Protocol, methods, teachers
@@ -33,6 +34,35 @@ def test_every_method_takes_the_same_steps_from_the_same_teacher(tmp_path):
     for name in ("channel_pruning", "channel_pruning_distilled", "cascade_0", "cascade_3"):
         assert 0.4 * whole < rows[name]["params"] <= 0.62 * whole
         assert rows[name]["macs"] < rows[name]["teacher_macs"]
+
+
+@pytest.mark.slow
+def test_a_study_on_two_replicas(tmp_path):
+    """Weight pruning takes one, and says so; the others' models are plain ones again."""
+    scopes, lines = [], []
+
+    def make_scope():
+        scopes.append(mirrored().scope())
+        return scopes[-1]
+
+    runner = tiny_grid.runner(
+        tmp_path,
+        ["dense", "weight_pruning", "cascade_1"],
+        say=lines.append,
+        replicas=REPLICAS,
+        make_scope=make_scope,
+    )
+    rows = {row["method"]: row for row in runner.run()}
+    assert not [row["error"] for row in rows.values() if "error" in row]
+    assert len(scopes) == 3  # the teacher's, and two of the methods'
+    assert sum("on one replica" in line for line in lines) == 1
+    assert {row["steps"] for row in rows.values()} == {tiny_grid.TOTAL_STEPS}
+    assert rows["cascade_1"]["settings"]["replicas"] == REPLICAS
+
+
+def test_rows_of_before_replicas_are_of_one():
+    assert not {"replicas", "synchronized"} & set(Protocol().as_dict())
+    assert Protocol(synchronized=True).as_dict()["synchronized"] is True
 
 
 def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):

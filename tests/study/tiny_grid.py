@@ -3,6 +3,7 @@
 python tiny_grid.py FOLDER METHOD,METHOD
 """
 
+import contextlib
 import sys
 
 import networks
@@ -22,7 +23,7 @@ def use_tiny(setattr):
     def load(name, *, batch_size, **_):
         x, y = networks.examples_for(networks.small_convnet(), 32)
         batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
-        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS)
+        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS, None)
 
     def narrower(network, *_, **__):
         return networks.small_convnet(normalised=False)
@@ -34,7 +35,15 @@ def use_tiny(setattr):
     setattr(methods, "widest_model", narrower)
 
 
-def runner(folder, names, amounts=(0.4,), say=lambda line: None, **settings):
+def runner(
+    folder,
+    names,
+    amounts=(0.4,),
+    say=lambda line: None,
+    replicas=1,
+    make_scope=contextlib.nullcontext,
+    **settings,
+):
     """A `StudyRunner` of these methods, of `TOTAL_STEPS` steps each."""
     settings = {
         "epochs": 1,
@@ -43,9 +52,11 @@ def runner(folder, names, amounts=(0.4,), say=lambda line: None, **settings):
         "min_channels": 1,
         **settings,
     }
-    protocol = Protocol(recipe.Settings(budget="params", **settings), batch_size=8)
+    protocol = Protocol(
+        recipe.Settings(budget="params", **settings), batch_size=8, replicas=replicas
+    )
     grid = Grid(("tiny",), ("noise",), tuple(names), amounts, (0,))
-    return StudyRunner(grid, protocol, folder, say=say)
+    return StudyRunner(grid, protocol, folder, say=say, make_scope=make_scope)
 
 
 if __name__ == "__main__":

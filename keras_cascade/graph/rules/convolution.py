@@ -28,6 +28,7 @@ def convolution(layer, inputs, call):
         [call.output(made, axis)],
         weights=[(layer.kernel, {-2: read, -1: made}), *_bias(layer, made)],
         reads=(0,),
+        rows=[(layer.kernel, -2, read)],
         config={"filters": made},
         macs=_kernel_macs(call.output_shapes[0], axis, layer.kernel_size, [read, made]),
     )
@@ -48,6 +49,7 @@ def transposed_convolution(layer, inputs, call):
         [call.output(made, axis)],
         weights=[(layer.kernel, {-2: made, -1: x.labels}), *_bias(layer, made)],
         reads=(0,),
+        rows=[(layer.kernel, -1, x.labels)],
         config={"filters": made},
         macs=_kernel_macs(x.shape, axis, layer.kernel_size, [x.labels, made]),
     )
@@ -86,6 +88,7 @@ def separable_convolution(layer, inputs, call):
             *_bias(layer, made),
         ],
         reads=(0,),
+        rows=[(layer.pointwise_kernel, -2, carried)],
         config={"filters": made},
         macs=None if depthwise is None else depthwise + pointwise,
     )

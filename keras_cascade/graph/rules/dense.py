@@ -21,6 +21,7 @@ def dense(layer, inputs, call):
             *([(layer.bias, {0: made})] if layer.use_bias else []),
         ],
         reads=(0,),
+        rows=[(layer.kernel, 0, x.labels)],
         config={"units": made},
         macs=None if rows is None else [(rows, [x.labels, made])],
     )
@@ -39,7 +40,8 @@ def einsum_dense(layer, inputs, call):
         read = [axis for axis, letter in enumerate(given) if letter not in made_axes]
         x = call.along(x, read[-1] if read else -1)
     letter = given[x.axis]
-    if letter in made_axes:
+    is_carried = letter in made_axes
+    if is_carried:
         carrier, labels = letter, x.labels
     elif letter in weight and new:
         carrier = new[-1]
@@ -54,7 +56,8 @@ def einsum_dense(layer, inputs, call):
     return Flow(
         [call.output(labels, made_axes.index(carrier))],
         weights=weights,
-        reads=() if letter in made_axes else (0,),
+        reads=() if is_carried else (0,),
+        rows=[] if is_carried else [(layer.kernel, weight.index(letter), x.labels)],
         config=_einsum_config(layer, made_axes, carrier, labels),
         macs=_einsum_macs(layer, call.output_shapes[0], given, weight, made_axes, labels_of),
     )

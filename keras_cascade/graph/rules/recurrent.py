@@ -36,6 +36,7 @@ def recurrent(layer, inputs, call):
         [call.output(made, -1, index) for index in range(len(call.output_shapes))],
         weights=weights,
         reads=(0,),
+        rows=[(cell.kernel, 0, x.labels)],
         inner_reads=[(cell.recurrent_kernel, 0, made)],
         config={"units": made},
         macs=None
@@ -102,6 +103,7 @@ def _joined(flows, keys, outputs):
         outputs,
         weights=[pair for flow in flows for pair in flow.weights],
         reads=flows[0].reads,
+        rows=[row for flow in flows for row in flow.rows],
         inner_reads=[read for flow in flows for read in flow.inner_reads],
         config={
             (outer, "config", *(key if isinstance(key, tuple) else (key,))): labels

@@ -34,6 +34,10 @@ class Flow:
             which channels.
         reads: indices of the inputs whose channels the call mixes (a contraction); those are
             where a removed channel must be gated to zero.
+        rows: list of `(variable, axis, labels)`: the weights that what `reads` names is multiplied
+            with, where zeroing their rows is the same as zeroing the channel that is read. A gate
+            may stand there instead, which is cheaper wherever a kernel has fewer entries than a
+            batch of what it reads.
         inner_reads: list of `(variable, axis, labels)`: weights by which the layer mixes channels
             that never leave it (the heads of an attention, the state of an LSTM). Zeroing those
             rows is the same as zeroing the channel where it is read.
@@ -52,6 +56,7 @@ class Flow:
     outputs: list
     weights: list = dataclasses.field(default_factory=list)
     reads: tuple = ()
+    rows: list = dataclasses.field(default_factory=list)
     inner_reads: list = dataclasses.field(default_factory=list)
     masked_call: collections.abc.Callable | None = None
     config: dict = dataclasses.field(default_factory=dict)

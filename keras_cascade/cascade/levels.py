@@ -1,0 +1,73 @@
+"""What the levels of a cascade are: which fractions, who guides whom, what each has of its own."""
+
+import numbers
+
+import keras
+import numpy as np
+
+_GUIDANCE = ("cascade", "dense", "teacher")
+
+
+def checked_levels(levels):
+    """The fractions as a tuple of floats; raises ValueError where they make no cascade."""
+    if not all(isinstance(level, numbers.Real) for level in np.atleast_1d(levels).tolist()):
+        raise ValueError(f"levels must be numbers such as (0.25, 0.5, 0.75), got {levels!r}.")
+    levels = tuple(float(level) for level in np.atleast_1d(levels))
+    increasing = all(a < b for a, b in zip(levels, levels[1:], strict=False))
+    if not levels or not increasing or not all(0.0 < level < 1.0 for level in levels):
+        raise ValueError(
+            f"levels must be strictly increasing fractions between 0 and 1, such as "
+            f"(0.25, 0.5, 0.75), got {levels}."
+        )
+    return levels
+
+
+def guides_of(names, guidance):
+    """Who guides whom.
+
+    Args:
+        names: list of the levels' names, the largest first.
+        guidance: "cascade", "dense" or "teacher"; see `CascadeDistiller`.
+
+    Returns:
+        Dict from each level's name to the list of names of its guides.
+
+    Raises:
+        ValueError: another guidance.
+    """
+    if guidance not in _GUIDANCE:
+        raise ValueError(f"Unknown guidance {guidance!r}: use {', '.join(_GUIDANCE)}.")
+    return {
+        name: {
+            "cascade": names[k - 1 : k] if k else [],
+            "dense": names[:k],
+            "teacher": names[:1] if k else [],
+        }[guidance]
+        for k, name in enumerate(names)
+    }
+
+
+def own_normalisations(graph, level):
+    """A copy of every BatchNormalization, by the id of the original."""
+    own = {}
+    for name, layer in graph.trace.layers.items():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            own_name = graph.trace.free_name(f"{name}_{level}")
+            copy = type(layer).from_config({**layer.get_config(), "name": own_name})
+            copy.build_from_config(layer.get_build_config())
+            copy.set_weights(layer.get_weights())
+            own[id(layer)] = copy
+    return own
+
+
+def freeze_alike(graph, own_layers):
+    """Makes each level's own layers trainable where the originals are now, and only there.
+
+    Args:
+        graph: `ChannelGraph`.
+        own_layers: list of dicts from an original's id to the level's own layer.
+    """
+    for layer in graph.trace.layers.values():
+        for own in own_layers:
+            if id(layer) in own:
+                own[id(layer)].trainable = layer.trainable

@@ -1,0 +1,132 @@
+"""Levels computed with slices of the weights train as masked ones do."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_cascade as kc
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+STEPS = 6
+
+
+def _frozen_normalisation():
+    model = networks.small_convnet()
+    model.get_layer("stem_bn").trainable = False
+    return model
+
+
+def _sequence():
+    inputs = keras.Input((4, 3))
+    x = layers.Dense(6)(inputs)
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 3)(x, x)])
+    x = layers.LSTM(5)(layers.LayerNormalization()(x))
+    return keras.Model(inputs, layers.Dense(4)(x))
+
+
+MORE = ("resnet20", "sequence", "mobilenet_v2")
+MODELS = {
+    "convnet": lambda: networks.small_convnet(regularizer="l2"),
+    "frozen_normalisation": _frozen_normalisation,
+    "resnet20": lambda: networks.build("resnet20", classes=4),
+    "sequence": _sequence,
+    "mobilenet_v2": lambda: networks.build("mobilenet_v2", classes=4),
+}
+
+
+def slow(name):
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
+def pruned(name, **options):
+    """A compiled cascade whose levels have masks, and data."""
+    keras.utils.set_random_seed(7)
+    model = networks.unsettled(MODELS[name]())
+    cascade = kc.CascadeDistiller(model, (0.2, 0.4), min_channels=1, momentum=0.5)
+    cascade.compile(keras.optimizers.SGD(0.02, momentum=0.9), LOSS, metrics=["accuracy"], **options)
+    x, y = networks.examples_for(model, 8 * STEPS)
+    random = np.random.default_rng(0)
+    for gates in cascade._gates:
+        gates.saliency.assign(random.random(gates.saliency.shape))
+    cascade.update_masks()
+    return cascade, x, y
+
+
+def trained(name, sliced, **options):
+    cascade, x, y = pruned(name, **options)
+    if sliced:
+        cascade.slice_levels()
+    logs = cascade.fit(
+        x, y, batch_size=8, shuffle=False, verbose=0, validation_data=(x[:16], y[:16])
+    )
+    return cascade, logs.history
+
+
+def assert_close(one, other, atol):
+    one, other = map(keras.ops.convert_to_numpy, (one, other))
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=atol)
+
+
+@pytest.mark.parametrize("name", ["convnet", "frozen_normalisation", *map(slow, MORE)])
+def test_losses_and_updates_are_those_of_masked_levels(name):
+    masked, expected = trained(name, sliced=False)
+    sliced, found = trained(name, sliced=True)
+    assert sliced.sliced and not masked.sliced
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, rtol=1e-5, atol=1e-6, err_msg=key)
+    moved = 0.0
+    bases = masked._base.weights, sliced._base.weights, pruned(name)[0]._base.weights
+    for one, other, start in zip(*bases, strict=True):
+        change = one.numpy() - start.numpy()
+        moved = max(moved, np.abs(change).max())
+        np.testing.assert_allclose(
+            other.numpy() - start.numpy(), change, rtol=1e-4, atol=1e-5, err_msg=one.path
+        )
+    assert moved > 1e-3
+    batch = networks.examples_for(masked._base, 4)[0]
+    for level in masked.level_names:
+        assert_close(sliced.extract(level)(batch), masked.extract(level)(batch), atol=1e-4)
+
+
+@pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch traces nothing")
+def test_callback_slices_after_end_and_traces_once_more():
+    cascade, x, y = pruned("convnet")
+    traced, states = [], []
+    call = cascade.call
+    cascade.call = lambda *args, **kwargs: traced.append(kwargs) or call(*args, **kwargs)
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: states.append((cascade.sliced, len(traced)))
+    )
+    pruning = kc.CascadeCallback(end=STEPS, frequency=1, slice_levels=True)
+    cascade.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0, callbacks=[pruning, note])
+    first = states[0][1]
+    # `end` comes after the step that was computed last by masks.
+    expected = [(False, first)] * (STEPS - 1) + [(True, first)] + [(True, first + 1)] * (2 * STEPS)
+    assert states == expected
+    assert not cascade.sliced
+    assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
+
+
+def test_saliency_is_kept_while_levels_are_sliced():
+    cascade, x, y = pruned("convnet")
+    cascade.fit(x[:16], y[:16], batch_size=8, verbose=0)
+    before = cascade.saliency()
+    cascade.slice_levels()
+    cascade.fit(x, y, batch_size=8, verbose=0)
+    for name, values in cascade.saliency().items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+@pytest.mark.parametrize("change", ["update_masks", "set_masks"])
+def test_new_masks_undo_slices(change):
+    cascade, x, y = pruned("convnet")
+    cascade.slice_levels()
+    if change == "update_masks":
+        cascade.update_masks(0.5)
+    else:
+        cascade.set_masks(-1, {"stem": np.arange(6) < 2})
+    assert not cascade.sliced
+    assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
