@@ -16,7 +16,9 @@ from keras_cascade.deploy.litert import open_interpreter
 
 
 def write_artefacts(model, output_dir, name="student"):
-    """Writes a model as `.keras`, SavedModel and LiteRT.
+    """Writes a model as `.keras`, SavedModel and LiteRT; on PyTorch as `.keras` alone.
+
+    That file is loaded, and exported further, on any backend.
 
     Args:
         model: a built functional `keras.Model`.
@@ -28,7 +30,6 @@ def write_artefacts(model, output_dir, name="student"):
 
     Raises:
         OSError: the folder cannot be written.
-        RuntimeError: Keras runs on PyTorch, where its SavedModels fail.
 
     Example:
 
@@ -37,7 +38,6 @@ def write_artefacts(model, output_dir, name="student"):
     print(largest_differences(student, paths, images))
     ```
     """
-    _check_backend()
     output_dir = pathlib.Path(output_dir)
     paths = {
         "keras": output_dir / f"{name}.keras",
@@ -45,6 +45,8 @@ def write_artefacts(model, output_dir, name="student"):
         "tflite": output_dir / f"{name}.tflite",
     }
     writers = {"keras": _write_keras, "saved_model": _write_saved_model, "tflite": _write_tflite}
+    if not _exports():
+        paths = {"keras": paths["keras"]}
     for kind, path in paths.items():
         temporary = path.with_name(f"tmp_{path.name}")
         _remove(temporary)
@@ -65,7 +67,12 @@ def write_litert(model, path):
         OSError: the folder cannot be written.
         RuntimeError: Keras runs on PyTorch, where its SavedModels fail.
     """
-    _check_backend()
+    if not _exports():
+        raise RuntimeError(
+            "No SavedModel, and so no LiteRT file, is written while Keras runs on PyTorch. Save "
+            "the model with model.save('model.keras'), then load and export that with "
+            "KERAS_BACKEND=tensorflow."
+        )
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="tmp_") as folder:
         saved_model, temporary = pathlib.Path(folder, "saved_model"), pathlib.Path(folder, "tflite")
@@ -94,13 +101,9 @@ def largest_differences(model, paths, examples):
     }
 
 
-def _check_backend():
-    if keras.backend.backend() == "torch":
-        raise RuntimeError(
-            "No SavedModel, and so no LiteRT file, is written while Keras runs on PyTorch. Save "
-            "the model with model.save('model.keras'), then load and export that with "
-            "KERAS_BACKEND=tensorflow."
-        )
+def _exports():
+    """Whether Keras writes SavedModels; on PyTorch it fails (3.15.1 with PyTorch 2.13)."""
+    return keras.backend.backend() != "torch"
 
 
 def _write_keras(model, path, _):

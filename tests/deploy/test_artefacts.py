@@ -12,11 +12,15 @@ WRITES = pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch write
 
 
 @pytest.mark.only_on("torch", reason="the others write SavedModels")
-def test_artefacts_are_refused(tmp_path):
-    for write in (write_artefacts, write_litert):
-        with pytest.raises(RuntimeError, match="while Keras runs on PyTorch.*KERAS_BACKEND"):
-            write(networks.small_convnet(), tmp_path / "student")
-    assert not any(tmp_path.iterdir())
+def test_only_the_keras_file_is_written(tmp_path):
+    model = networks.small_convnet()
+    paths = write_artefacts(model, tmp_path)
+    assert set(paths) == {"keras"}
+    images, _ = networks.examples_for(model, 5)
+    assert largest_differences(model, paths, images) == {"keras": 0.0}
+    with pytest.raises(RuntimeError, match="while Keras runs on PyTorch.*KERAS_BACKEND"):
+        write_litert(model, tmp_path / "student.tflite")
+    assert list(tmp_path.iterdir()) == [paths["keras"]]
 
 
 @WRITES

@@ -49,11 +49,11 @@ def test_saliency_inside_a_layer_is_the_loss_gradient_of_each_gate(case, rng):
         ends = []
         for sign in (1, -1):
             moved = mask.copy()
-            moved[unit] += sign * 1e-2
+            moved[unit] += sign * 2e-3
             gates.mask.assign(moved)
             logs = cascade.test_on_batch(images, labels, return_dict=True)
             ends.append(logs["student_loss"])
-        measured.append((ends[0] - ends[1]) / 2e-2)
+        measured.append((ends[0] - ends[1]) / 4e-3)
     prunable = [
         u for g in cascade.graph.prunable_groups for u in range(g.units.start, g.units.stop)
     ]
