@@ -22,7 +22,7 @@ ONLY_ON = {
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=ONLY_ON[case] if case in ONLY_ON else ()) for case in rule_cases.CUT],
+    [pytest.param(case, marks=ONLY_ON.get(case, ())) for case in rule_cases.CUT],
 )
 def test_rule_cuts_exactly(case, rng):
     model = rule_cases.CUT[case]()
