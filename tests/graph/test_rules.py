@@ -28,7 +28,8 @@ def test_rule_cuts_exactly(case, rng):
     model = rule_cases.CUT[case]()
     graph = kc.ChannelGraph(model)
     assert graph["made"].prunable, graph["made"].reason
-    for _ in range(2):
+    # JAX compiles each operation anew for every shape.
+    for _ in range(1 if keras.backend.backend() == "jax" else 2):
         invariants.assert_extraction(model, invariants.random_masks(graph, rng))
 
 
