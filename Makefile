@@ -129,9 +129,11 @@ test: install
 test-slow: install
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(PYTEST_FLAGS)
 
-# What the core is made of; the rest needs TensorFlow or touches no backend: docs/backends.md.
-BACKEND_TESTS ?= tests/graph tests/surgery tests/saliency tests/cascade tests/profile \
-    tests/recipe/test_resume.py
+# Where the core meets a backend. Counting, scoring and ranking are NumPy's, or do on TensorFlow what
+# they do elsewhere.
+BACKEND_TESTS ?= tests/graph/test_rules.py tests/graph/test_tracing.py tests/surgery \
+    tests/saliency/test_gates.py tests/saliency/test_taylor.py tests/cascade tests/recipe \
+    tests/profile/test_model_profile.py tests/deploy
 
 $(BACKENDS_STAMP): $(STAMP)
 	@echo 'Installing JAX and PyTorch into .venv ...'
