@@ -246,7 +246,6 @@ class TrainingBackup(keras.callbacks.Callback):
         self._check_finite(epoch, batch)
         if not processes.is_first():
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / ".unfinished.npz"
         rest = {
             "epoch": epoch,
@@ -257,6 +256,7 @@ class TrainingBackup(keras.callbacks.Callback):
         # Reading self.model makes JAX write its state to the variables.
         arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(self.model).items()}
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 np.savez(file, **{_REST: np.array(json.dumps(rest))}, **arrays)
                 file.flush()
@@ -265,7 +265,8 @@ class TrainingBackup(keras.callbacks.Callback):
             temporary.replace(self._folder / name)
             _rename_to_disk(self._folder)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that cannot be made holds nothing
+                temporary.unlink(missing_ok=True)
             raise OSError(
                 f"No backup could be written to '{self._folder}': {error}. The states before it "
                 "are whole: make room, and run the same again to go on from the last of them."

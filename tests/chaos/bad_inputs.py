@@ -91,7 +91,8 @@ class _Subclassed(keras.Model):
 
 def _two_outputs():
     inputs = keras.Input((4,))
-    return keras.Model(inputs, [layers.Dense(2)(inputs), layers.Dense(2)(inputs)])
+    hidden = layers.Dense(64)(inputs)
+    return keras.Model(inputs, [layers.Dense(2)(hidden), layers.Dense(2)(hidden)])
 
 
 def _in_probabilities():
@@ -159,12 +160,16 @@ CASES = [
     # Fitting
     ("labels outside the classes", "labels outside the classes", lambda _: _fit(y=np.full(16, 9))),
     ("negative labels", "labels outside the classes", lambda _: _fit(y=np.full(16, -1))),
-    ("NaN in an image", "NaN", lambda _: _fit(_spoiled(np.nan))),
+    ("NaN in an image", "The loss became nan", lambda _: _fit(_spoiled(np.nan))),
     ("an infinite pixel", "(?i)nan|inf", lambda _: _fit(_spoiled(np.inf))),
-    ("no labels", "need labels", lambda _: _compiled().fit(_examples()[0], verbose=0)),
+    (
+        "no labels",
+        "training data has no labels",
+        lambda _: _compiled().fit(_examples()[0], verbose=0),
+    ),
     (
         "no labels in validation",
-        "need labels",
+        "validation data has no labels",
         lambda _: _fit(validation_data=tf.data.Dataset.from_tensor_slices(_examples()[0]).batch(8)),
     ),
     (
@@ -292,6 +297,6 @@ CASES = [
     (
         "an accuracy in percent",
         "not percent",
-        lambda _: kc.performance_efficiency(92.0, 90.0, 100, 50),
+        lambda _: kc.performance_efficiency(92.0, 50, original_accuracy=0.9, original_params=100),
     ),
 ]
