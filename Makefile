@@ -23,7 +23,7 @@ STUDY_FLAGS ?= --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficient
     --datasets=cifar10 --amounts=0.6 --max_train_examples=4000 --image_size=16 --batch_size=64 \
     --teacher_epochs=16 --epochs=3 --recover_epochs=1 --min_channels=2
 COMPARE_FLAGS ?= --models=resnet20@0.25 --datasets=digits --amounts=0.75 --seeds=0,1 --batch_size=64 \
-    --teacher_epochs=30 --epochs=9 --recover_epochs=3 --learning_rate=0.1 --prune_learning_rate=0.05 \
+    --teacher_epochs=25 --epochs=7 --recover_epochs=2 --learning_rate=0.1 --prune_learning_rate=0.05 \
     --min_channels=2 --output_dir=runs/compare
 
 ifeq ($(origin PYTHON),file)
@@ -163,7 +163,7 @@ test-zoo: install
 CHAOS_FLAGS ?=
 
 chaos: install
-	@$(BIN)/python tests/chaos/chaos.py --output=docs/reliability $(CHAOS_FLAGS)
+	@$(BIN)/python tests/chaos/measure.py --output=docs/reliability $(CHAOS_FLAGS)
 
 test-random: RANDOM_SEED := $(RANDOM_SEED)
 test-random: install

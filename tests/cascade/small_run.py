@@ -42,7 +42,7 @@ def run(folder, replicas=1):
     x, y = networks.examples_for(networks.small_convnet(), EXAMPLES)
     recorder = Recorder()
     pruning = kc.CascadeCallback(end=16, frequency=2)
-    cascade.fit(
+    history = cascade.fit(
         x,
         y,
         batch_size=8,
@@ -50,11 +50,13 @@ def run(folder, replicas=1):
         shuffle=False,
         verbose=0,
         callbacks=[pruning, recorder],
-    )
+    ).history
     student = cascade.extract()
     results = {"masks": np.array(recorder.masks)}
     for name in recorder.logs[0]:
         results[f"logs {name}"] = np.array([float(logs[name]) for logs in recorder.logs])
+    for name, values in history.items():
+        results[f"epochs {name}"] = np.array(values)
     for name in cascade.level_names[1:]:
         results[f"saliency {name}"] = np.concatenate(list(cascade.saliency(name).values()))
     results["outputs"] = student.predict(x, verbose=0)

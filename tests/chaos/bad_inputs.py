@@ -37,6 +37,7 @@ def answers(folder, say=lambda line: None):
             kind, message = "no error", ""
         except Exception as error:  # whatever comes is what the user would see
             kind, message = type(error).__name__, " ".join(str(error).split())
+        message = message.replace(str(folder), "...")
         good = re.search(due, message) is not None
         found.append({"title": title, "answer": f"{kind}: {message}", "good": good})
         say(f"{'ok ' if good else 'BAD'} {title}")

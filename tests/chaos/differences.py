@@ -16,8 +16,9 @@ RUNS = {
     "JAX": ("jax", 1),
     "PyTorch": ("torch", 1),
 }
-# What is compared, and the beginning of its names among the results of the program.
-COMPARED = {"logs": "logs", "saliencies": "saliency", "masks": "masks", "outputs": "outputs"}
+# What is compared, and the beginning of its names among the results of the program. Of the logs
+# those of epochs: within an epoch Keras shows the first replica's.
+COMPARED = {"logs": "epochs", "saliencies": "saliency", "masks": "masks", "outputs": "outputs"}
 
 
 def measured(folder, say):

@@ -144,6 +144,7 @@ def full_disk(folder, expected):
     lost = [name for name, content in before.items() if after.get(name) != content]
     message = limited.errors.strip().splitlines()[-1] if limited.code == 3 else limited.errors
     finished(folder / "full", output)
+    message = message.replace(str(folder), "...")
     return {"message": message, "lost": lost, "same": same(output, expected)}
 
 

@@ -1,4 +1,4 @@
-"""docs/reliability.md, from what chaos.py found."""
+"""docs/reliability.md, from what measure.py found."""
 
 from keras_cascade.report.summary import markdown_lines
 
@@ -48,7 +48,7 @@ def page(results, json_name):
     """The page as Markdown.
 
     Args:
-        results: what `chaos.py` writes as JSON.
+        results: what `measure.py` writes as JSON.
         json_name: the name of that file.
     """
     killed, full, answers = results["killed"], results["full_disk"], results["bad_inputs"]

@@ -1,6 +1,6 @@
 """Kills runs, gives bad inputs, compares replicas and backends; writes docs/reliability.md.
 
-python tests/chaos/chaos.py --kills=30 --output=docs/reliability
+python tests/chaos/measure.py --kills=30 --output=docs/reliability
 """
 
 import pathlib
