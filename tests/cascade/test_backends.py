@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from chaos.differences import outcome
 
-pytestmark = pytest.mark.only_on("tensorflow", reason="it starts every backend itself")
+pytestmark = [
+    pytest.mark.only_on("tensorflow", reason="it starts every backend itself"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")
