@@ -173,7 +173,7 @@ def _initial_teacher(images):
             raise ValueError(f"--teacher={FLAGS.teacher}: no such file.")
         teacher = keras.models.load_model(FLAGS.teacher)
         _check_teacher(teacher, images)
-        return models.synchronised(teacher) if FLAGS.synchronized_batch_norm else teacher
+        return models.synchronize_batch_norm(teacher) if FLAGS.synchronized_batch_norm else teacher
     return models.build_model(
         FLAGS.model,
         images.input_shape,

@@ -243,7 +243,10 @@ class TrainingBackup(keras.callbacks.Callback):
         )
 
     def _save(self, epoch, batch):
-        self._check_finite(epoch, batch)
+        # Reading self.model makes JAX write its state to the variables.
+        variables = _variables(self.model)
+        arrays = {key: ops.convert_to_numpy(variable) for key, variable in variables.items()}
+        self._check_finite(variables, arrays, epoch, batch)
         if not processes.is_first():
             return
         temporary = self._folder / ".unfinished.npz"
@@ -253,8 +256,6 @@ class TrainingBackup(keras.callbacks.Callback):
             "logs": self._logs,
             "schedule_step": getattr(self.model, "schedule_step", 0),
         }
-        # Reading self.model makes JAX write its state to the variables.
-        arrays = {key: ops.convert_to_numpy(v) for key, v in _variables(self.model).items()}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
@@ -281,10 +282,11 @@ class TrainingBackup(keras.callbacks.Callback):
             print(f"TrainingBackup: '{path}' is damaged; the state before it is taken.")
         return None
 
-    def _check_finite(self, epoch, batch):
+    def _check_finite(self, variables, arrays, epoch, batch):
         """A step can spoil the weights with a loss that still was finite; the next one shows it."""
-        for variable in self.model.trainable_variables:
-            if not np.isfinite(ops.convert_to_numpy(variable)).all():
+        trained = set(map(id, self.model.trainable_variables))
+        for key, variable in variables.items():
+            if id(variable) in trained and not np.isfinite(arrays[key]).all():
                 raise NonFiniteLossError(
                     f"'{variable.path}' became NaN or infinite by batch {batch} of epoch "
                     f"{epoch + 1}. The states in '{self._folder}' are of before. Lower the "
@@ -329,7 +331,7 @@ def _load(path, trainer):
         is_raw = arrays[key].dtype.kind == "V"
         variable.assign(arrays[key].view(kind) if is_raw else arrays[key])
     if hasattr(trainer, "schedule_step"):
-        trainer.schedule_step = rest["schedule_step"]
+        trainer.resume_schedule(rest["schedule_step"])
     return Position(rest["epoch"], rest["batch"], rest["logs"])
 
 

@@ -231,6 +231,15 @@ class CascadeDistiller(GuidedTrainer):
             flips[name] = int((before != keep).sum())
         return flips
 
+    def resume_schedule(self, step):
+        """Has the schedule go on from a step, after the weights and masks of then were put back.
+
+        Args:
+            step: steps of the schedule that had been run.
+        """
+        self.unslice_levels()  # slices are of the masks that were
+        self.schedule_step = step
+
     def remaining(self):
         """The fraction of the budget each level still costs: dict from level name to float."""
         return {
@@ -349,8 +358,7 @@ class CascadeDistiller(GuidedTrainer):
 
     def load_own_variables(self, store):
         """The counterpart of `save_own_variables`."""
-        self.unslice_levels()
-        self.schedule_step = int(np.array(store["schedule_step"]))
+        self.resume_schedule(int(np.array(store["schedule_step"])))
         names = [name for name in store.keys() if name != "schedule_step"]  # noqa: SIM118
         super().load_own_variables({name: store[name] for name in names})
 

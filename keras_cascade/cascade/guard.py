@@ -114,7 +114,7 @@ class FiniteLossGuard(keras.callbacks.Callback):
         for variable, value in pairs:
             variable.assign(value)
         if schedule_step is not None:  # how far a cascade's pruning had come
-            self.model.schedule_step = schedule_step
+            self.model.resume_schedule(schedule_step)
         return step
 
 

@@ -134,7 +134,7 @@ def load(
         source = tfds_source(name, data_dir, max_train_examples, recipe.test_splits, seed)
     shape = _input_shape(source, image_size)
     whole_only = sharing.fails(source.train_examples % batch_size)
-    test_size = sharing.test_batch_size(source.test_examples, batch_size)
+    test_size = sharing.largest_test_batch(source.test_examples, batch_size)
     train = _TrainBatches(tf, source, recipe, shape, batch_size, whole_only, augment, seed, sharing)
     return ImageData(
         name=name,

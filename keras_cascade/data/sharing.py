@@ -52,7 +52,7 @@ class Sharing:
                 f"a batch_size that is a multiple of {self.replicas}."
             )
 
-    def test_batch_size(self, examples: int, batch_size: int) -> int:
+    def largest_test_batch(self, examples: int, batch_size: int) -> int:
         """The largest size up to `batch_size` with which all batches can be divided.
 
         Raises:

@@ -3,7 +3,7 @@
 Plain functional `keras.Model`s that end in logits; imports keras only, never a backend.
 """
 
-from keras_cascade.models.blocks import synchronised
+from keras_cascade.models.blocks import synchronize_batch_norm
 from keras_cascade.models.catalog import available_models, build_model, cifar_models
 from keras_cascade.models.densenet import densenet40
 from keras_cascade.models.efficientnet import efficientnet_b0
@@ -23,7 +23,7 @@ __all__ = [
     "resnet32",
     "resnet50",
     "resnet56",
-    "synchronised",
+    "synchronize_batch_norm",
     "vgg16",
     "widest_model",
 ]

@@ -208,7 +208,7 @@ def batch_norm(x: KerasTensor, name: str) -> KerasTensor:
     return layers.BatchNormalization(axis=-1, momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
-def synchronised(model: keras.Model) -> keras.Model:
+def synchronize_batch_norm(model: keras.Model) -> keras.Model:
     """Makes every BatchNormalization of a model take its moments over all replicas.
 
     Args:
@@ -222,7 +222,7 @@ def synchronised(model: keras.Model) -> keras.Model:
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), layers.BatchNormalization()])
-        >>> synchronised(model).layers[0].synchronized
+        >>> synchronize_batch_norm(model).layers[0].synchronized
         True
     """
     if keras.backend.backend() != "tensorflow":
@@ -232,7 +232,7 @@ def synchronised(model: keras.Model) -> keras.Model:
         )
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            synchronised(layer)
+            synchronize_batch_norm(layer)
         elif isinstance(layer, layers.BatchNormalization):
             layer.synchronized = True
     return model

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import keras
 
-from keras_cascade.models.blocks import l2_decay, synchronised
+from keras_cascade.models.blocks import l2_decay, synchronize_batch_norm
 from keras_cascade.models.densenet import densenet40
 from keras_cascade.models.efficientnet import efficientnet_b0
 from keras_cascade.models.mobilenet import mobilenet_v2
@@ -119,12 +119,11 @@ def build_model(
     ours = _OURS.get(name.lower())
     with _seeded(seed):
         if ours is not None:
-            return ours(
-                input_shape, classes, width, weight_decay=weight_decay, synchronized=synchronized
-            )
-        constructor = _find_application(name, applications)
-        model = _build_application(constructor, input_shape, classes, width, weight_decay)
-        return synchronised(model) if synchronized else model
+            model = ours(input_shape, classes, width, weight_decay=weight_decay)
+        else:
+            constructor = _find_application(name, applications)
+            model = _build_application(constructor, input_shape, classes, width, weight_decay)
+    return synchronize_batch_norm(model) if synchronized else model
 
 
 def _find_application(

@@ -21,7 +21,6 @@ from keras_cascade.models.blocks import (
     dense,
     fitting_strides,
     scaled_filters,
-    synchronised,
 )
 
 _BOTTLENECK_EXPANSION = 4
@@ -57,7 +56,6 @@ def _densenet(
     classes: int,
     weight_decay: float,
     name: str,
-    synchronized: bool = False,
 ) -> keras.Model:
     """Stem of 2 * growth filters, `blocks` of so many dense layers, transitions, pool, logits."""
     inputs = keras.Input(input_shape, name="image")
@@ -70,8 +68,7 @@ def _densenet(
     x = activated(batch_norm(x, "final_bn"), "relu", "final")
     x = layers.GlobalAveragePooling2D(data_format="channels_last", name="global_pool")(x)
     outputs = dense(x, classes, "logits", use_bias=True, weight_decay=weight_decay)
-    model = keras.Model(inputs, outputs, name=name)
-    return synchronised(model) if synchronized else model
+    return keras.Model(inputs, outputs, name=name)
 
 
 def densenet40(
@@ -80,7 +77,6 @@ def densenet40(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "densenet40",
 ) -> keras.Model:
     """DenseNet-BC for CIFAR, depth 40, growth rate 12: 3 blocks of 6 dense layers.
@@ -100,8 +96,6 @@ def densenet40(
             multiples of the growth rate, so widths up to 1 give twelve networks in all.
         weight_decay: L2 on the convolution and dense kernels, as SGD's weight decay is counted
             in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`. 0 is none.
-        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
-            strategy, not over each one's part of the batch.
         name: model name.
 
     Returns:
@@ -117,5 +111,5 @@ def densenet40(
     """
     layers_per_block = (40 - 4) // 6  # stem, two transitions, logits; two convolutions a layer
     growth = scaled_filters(12, width, minimum=1)
-    arguments = (growth, input_shape, classes, weight_decay, name, synchronized)
+    arguments = (growth, input_shape, classes, weight_decay, name)
     return _densenet((layers_per_block,) * 3, *arguments)

@@ -28,7 +28,6 @@ def efficientnet_b0(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "efficientnet_b0",
 ) -> keras.Model:
     """EfficientNet-B0 with the strides that fit 32x32: 16 inverted residuals that excite.
@@ -47,8 +46,6 @@ def efficientnet_b0(
             also at least 4. Depth and resolution do not scale (they do in B1 to B7).
         weight_decay: L2 on the convolution (not depthwise) and dense kernels, as SGD's weight
             decay is counted in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`.
-        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
-            strategy, not over each one's part of the batch.
         name: model name.
 
     Returns:
@@ -71,5 +68,4 @@ def efficientnet_b0(
         name,
         activation="silu",
         squeeze_ratio=0.25,
-        synchronized=synchronized,
     )

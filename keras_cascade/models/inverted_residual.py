@@ -28,7 +28,6 @@ from keras_cascade.models.blocks import (
     dense,
     fitting_strides,
     scaled_filters,
-    synchronised,
 )
 
 _STEM_FILTERS = 32
@@ -64,7 +63,6 @@ def inverted_residual_network(
     *,
     activation: str,
     squeeze_ratio: float | None = None,
-    synchronized: bool = False,
 ) -> keras.Model:
     """Stem of stride 1, `stages` of inverted residuals, 1x1 convolution, pool, logits.
 
@@ -79,7 +77,6 @@ def inverted_residual_network(
         activation: "relu6" or "silu"; see `blocks.activated`.
         squeeze_ratio: units of squeeze-and-excitation over channels that enter a block; None for
             no squeeze-and-excitation.
-        synchronized: whether BatchNorm takes its moments over all replicas.
 
     Returns:
         Functional model from images to logits.
@@ -113,8 +110,7 @@ def inverted_residual_network(
     x = conv_bn(x, last_filters, "last_conv", kernel_size=1, activation=activation, **decay)
     x = layers.GlobalAveragePooling2D(data_format="channels_last", name="global_pool")(x)
     outputs = dense(x, classes, "logits", use_bias=True, **decay)
-    model = keras.Model(inputs, outputs, name=name)
-    return synchronised(model) if synchronized else model
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _inverted_residual(

@@ -26,7 +26,6 @@ def mobilenet_v2(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "mobilenet_v2",
 ) -> keras.Model:
     """MobileNetV2 with the strides that fit 32x32: 17 inverted residuals with ReLU6.
@@ -44,8 +43,6 @@ def mobilenet_v2(
             not to multiples of 8, and at least 4.
         weight_decay: L2 on the convolution (not depthwise) and dense kernels, as SGD's weight
             decay is counted in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`.
-        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
-            strategy, not over each one's part of the batch.
         name: model name.
 
     Returns:
@@ -67,5 +64,4 @@ def mobilenet_v2(
         weight_decay,
         name,
         activation="relu6",
-        synchronized=synchronized,
     )

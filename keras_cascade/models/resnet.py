@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import KerasTensor, layers
 
-from keras_cascade.models.blocks import conv_bn, dense, scaled_filters, synchronised
+from keras_cascade.models.blocks import conv_bn, dense, scaled_filters
 
 _BOTTLENECK_EXPANSION = 4
 
@@ -64,7 +64,6 @@ def _resnet(
     width: float,
     weight_decay: float,
     name: str,
-    synchronized: bool = False,
 ) -> keras.Model:
     """Stem, `stages` of (blocks, filters) that each halve the map but the first, pool, logits."""
     inputs = keras.Input(input_shape, name="image")
@@ -78,14 +77,13 @@ def _resnet(
             x = _residual_block(x, branch, filters, strides, block_name, weight_decay)
     x = layers.GlobalAveragePooling2D(data_format="channels_last", name="global_pool")(x)
     outputs = dense(x, classes, "logits", use_bias=True, weight_decay=weight_decay)
-    model = keras.Model(inputs, outputs, name=name)
-    return synchronised(model) if synchronized else model
+    return keras.Model(inputs, outputs, name=name)
 
 
-def _thin_resnet(depth: int, name: str, synchronized: bool, *arguments) -> keras.Model:
+def _thin_resnet(depth: int, name: str, *arguments) -> keras.Model:
     blocks = (depth - 2) // 6  # section 4.2: 6n + 2 weighted layers
     stages = ((blocks, 16), (blocks, 32), (blocks, 64))
-    return _resnet(_basic_branch, stages, *arguments, name, synchronized)
+    return _resnet(_basic_branch, stages, *arguments, name)
 
 
 def resnet20(
@@ -94,7 +92,6 @@ def resnet20(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "resnet20",
 ) -> keras.Model:
     """ResNet-20 for CIFAR: 3 stages of 3 basic blocks with 16, 32 and 64 filters.
@@ -109,8 +106,6 @@ def resnet20(
         width: multiplier on every filter count; rounded, at least 4.
         weight_decay: L2 on the convolution and dense kernels, as SGD's weight decay is counted
             in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`. 0 is none.
-        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
-            strategy, not over each one's part of the batch.
         name: model name.
 
     Returns:
@@ -124,7 +119,7 @@ def resnet20(
         >>> resnet20((8, 8, 1), classes=10, width=0.5).output_shape
         (None, 10)
     """
-    return _thin_resnet(20, name, synchronized, input_shape, classes, width, weight_decay)
+    return _thin_resnet(20, name, input_shape, classes, width, weight_decay)
 
 
 def resnet32(
@@ -133,7 +128,6 @@ def resnet32(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "resnet32",
 ) -> keras.Model:
     """ResNet-32 for CIFAR: 3 stages of 5 basic blocks; 466,906 trainable parameters.
@@ -144,7 +138,7 @@ def resnet32(
         >>> resnet32((8, 8, 1), width=0.25).output_shape
         (None, 10)
     """
-    return _thin_resnet(32, name, synchronized, input_shape, classes, width, weight_decay)
+    return _thin_resnet(32, name, input_shape, classes, width, weight_decay)
 
 
 def resnet56(
@@ -153,7 +147,6 @@ def resnet56(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "resnet56",
 ) -> keras.Model:
     """ResNet-56 for CIFAR: 3 stages of 9 basic blocks; 855,770 trainable parameters.
@@ -165,7 +158,7 @@ def resnet56(
         >>> resnet56((8, 8, 1), width=0.25).output_shape
         (None, 10)
     """
-    return _thin_resnet(56, name, synchronized, input_shape, classes, width, weight_decay)
+    return _thin_resnet(56, name, input_shape, classes, width, weight_decay)
 
 
 def resnet50(
@@ -174,7 +167,6 @@ def resnet50(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "resnet50",
 ) -> keras.Model:
     """ResNet-50 with the CIFAR stem: 3, 4, 6 and 3 bottleneck blocks on 64 to 2048 channels.
@@ -189,5 +181,5 @@ def resnet50(
         (None, 10)
     """
     stages = ((3, 64), (4, 128), (6, 256), (3, 512))
-    arguments = (input_shape, classes, width, weight_decay, name, synchronized)
+    arguments = (input_shape, classes, width, weight_decay, name)
     return _resnet(_bottleneck_branch, stages, *arguments)

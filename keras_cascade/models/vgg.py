@@ -15,7 +15,6 @@ from keras_cascade.models.blocks import (
     conv_bn,
     dense,
     scaled_filters,
-    synchronised,
 )
 
 # Convolutions per block and their filters (configuration D of the paper, table 1).
@@ -29,7 +28,6 @@ def vgg16(
     width: float = 1.0,
     *,
     weight_decay: float = 0.0,
-    synchronized: bool = False,
     name: str = "vgg16",
 ) -> keras.Model:
     """VGG16-BN for small images: 13 convolutions, 5 max pools, Dense(512), logits.
@@ -46,8 +44,6 @@ def vgg16(
         width: multiplier on every filter count and on the 512 hidden units; rounded, at least 4.
         weight_decay: L2 on the convolution and dense kernels, as SGD's weight decay is counted
             in the papers: the loss gains `weight_decay / 2 * sum(kernel ** 2)`. 0 is none.
-        synchronized: whether BatchNorm takes its moments over all replicas of a `tf.distribute`
-            strategy, not over each one's part of the batch.
         name: model name.
 
     Returns:
@@ -74,5 +70,4 @@ def vgg16(
     x = dense(x, units, "fc1", use_bias=False, weight_decay=weight_decay)
     x = layers.ReLU(name="fc1_relu")(batch_norm(x, "fc1_bn"))
     outputs = dense(x, classes, "logits", use_bias=True, weight_decay=weight_decay)
-    model = keras.Model(inputs, outputs, name=name)
-    return synchronised(model) if synchronized else model
+    return keras.Model(inputs, outputs, name=name)

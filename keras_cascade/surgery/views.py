@@ -50,7 +50,7 @@ class ChannelMask(keras.layers.Layer):
 
 
 class MaskedCall(keras.layers.Layer):
-    """Calls a layer that mixes channels inside as if some of them were removed.
+    """Calls a layer, computed otherwise: as if some of its channels were removed.
 
     Args:
         layer: the layer; its weights are shared.

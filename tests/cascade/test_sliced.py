@@ -4,6 +4,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_cascade as kc
@@ -139,3 +140,38 @@ def test_new_masks_undo_slices(change):
         cascade.set_masks(-1, {"stem": np.arange(6) < 2})
     assert not cascade.sliced
     assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
+
+
+@pytest.mark.parametrize("by", ["guard", "backup", "weights_file"])
+def test_a_state_of_other_masks_undoes_slices(by, tmp_path):
+    cascade, x, y = pruned("convnet")
+    before = cascade.masks()
+    if by == "guard":
+        broken = x.copy()
+        broken[-1] = np.nan
+        # A snapshot is taken before the first step only; slices begin with the fourth.
+        pruning = kc.CascadeCallback(begin=1, end=3, frequency=1, slice_levels=True)
+        with pytest.raises(kc.NonFiniteLossError, match="after step 0 have been put back"):
+            cascade.fit(broken, y, batch_size=8, shuffle=False, verbose=0, callbacks=[pruning])
+    elif by == "backup":
+        backup = kc.TrainingBackup(tmp_path)
+        data = tf.data.Dataset.from_tensor_slices((x[:8], y[:8])).repeat()
+        backup.fit(
+            cascade, lambda epochs: data.batch(8), steps_per_epoch=1, epochs=1, shuffle=False
+        )
+        _slice_others(cascade, before)
+        backup.restore(cascade)
+    else:
+        cascade.save_weights(tmp_path / "state.weights.h5")
+        _slice_others(cascade, before)
+        cascade.load_weights(tmp_path / "state.weights.h5")
+    assert not cascade.sliced
+    for name, mask in cascade.masks().items():
+        np.testing.assert_array_equal(mask, before[name])
+    assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
+
+
+def _slice_others(cascade, masks):
+    cascade.update_masks(0.3)
+    cascade.slice_levels()
+    assert any((cascade.masks()[name] != mask).any() for name, mask in masks.items())

@@ -20,7 +20,7 @@ from keras_cascade.models import (
     resnet32,
     resnet50,
     resnet56,
-    synchronised,
+    synchronize_batch_norm,
     vgg16,
 )
 from keras_cascade.models.blocks import fitting_strides, scaled_filters
@@ -336,5 +336,5 @@ def test_synchronized_reaches_every_batch_norm(name, synchronized):
 def test_synchronised_reaches_nested_models():
     inside = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     model = keras.Sequential([keras.Input((4,)), inside, keras.layers.BatchNormalization()])
-    assert synchronised(model) is model
+    assert synchronize_batch_norm(model) is model
     assert inside.layers[0].synchronized and model.layers[1].synchronized
