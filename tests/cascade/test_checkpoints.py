@@ -63,6 +63,7 @@ def dies_in(epoch):
     return keras.callbacks.LambdaCallback(on_epoch_begin=note, on_train_batch_end=die)
 
 
+@pytest.mark.slow
 def test_backup_and_restore(tmp_path):
     whole = fit(compiled(), 3)
     with pytest.raises(Killed):

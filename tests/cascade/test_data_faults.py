@@ -263,16 +263,12 @@ def undisturbed(tmp_path_factory):
     return run_with_backup(tmp_path_factory.mktemp("undisturbed"), None)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
         ("fails", kc.DataError, r"after step 6 \(epoch 2, batch 2\): OSError: image 20"),
-        pytest.param(
-            "nan",
-            kc.NonFiniteLossError,
-            r"at step 7 \(epoch 2, batch 3\)",
-            marks=pytest.mark.slow,
-        ),
+        ("nan", kc.NonFiniteLossError, r"at step 7 \(epoch 2, batch 3\)"),
     ],
 )
 def test_a_backup_made_before_a_fault_is_gone_on_with(undisturbed, tmp_path, kind, error, message):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from strategies import REPLICAS, mirrored
 
 import keras_cascade as kc
-from keras_cascade.models import synchronised
+from keras_cascade.models import synchronize_batch_norm
 
 pytestmark = pytest.mark.only_on("tensorflow", reason="replicas are those of tf.distribute")
 BATCH, EPOCHS = 8, 5
@@ -56,7 +56,7 @@ def assert_alike(one, many):
 
 
 def cascade(loss_options=None, **options):
-    model = synchronised(networks.small_convnet(regularizer="l2"))
+    model = synchronize_batch_norm(networks.small_convnet(regularizer="l2"))
     made = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.5, **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, **(loss_options or {}))
     made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
@@ -65,7 +65,7 @@ def cascade(loss_options=None, **options):
 
 def distiller():
     student = networks.small_convnet(normalised=False)
-    made = kc.Distiller(student, synchronised(networks.small_convnet()))
+    made = kc.Distiller(student, synchronize_batch_norm(networks.small_convnet()))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
     return made

@@ -26,7 +26,7 @@ user_errors.run(main, "All is kept.")
     ("name", "code", "line"),
     [
         ("DataError", 2, "-c: first second"),
-        ("SIGINT", 130, "All is kept."),
+        pytest.param("SIGINT", 130, "All is kept.", marks=pytest.mark.slow),
         ("SIGTERM", 143, "All is kept."),
     ],
 )

@@ -46,9 +46,11 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     "kills",
     [
-        (3,),
         (STEPS + 3,),
-        *(pytest.param(kills, marks=pytest.mark.slow) for kills in ((STEPS,), (5,), (3, 3, 4, 5))),
+        *(
+            pytest.param(kills, marks=pytest.mark.slow)
+            for kills in ((3,), (STEPS,), (5,), (3, 3, 4, 5))
+        ),
     ],
     ids=str,
 )
