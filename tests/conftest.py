@@ -27,21 +27,14 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def pytest_collection_finish(session):
-    """Spares the garbage collector what the imports made.
-
-    Every `clear_session` collects, and TensorFlow's half a million objects took it longer than
-    most tests.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(7)
     yield
-    keras.backend.clear_session()
+    keras.backend.clear_session()  # collects garbage
+    # Spares the next collection what is left. To go through TensorFlow's half a million objects,
+    # and what modules and fixtures keep, took longer than most tests.
+    gc.freeze()
 
 
 @pytest.fixture
