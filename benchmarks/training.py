@@ -3,7 +3,9 @@
 Each round starts every contestant once, in a process of its own and in turn, so that ratios hold
 on a machine whose speed drifts and peak memory is the contestant's own. The contestants: plain fit
 of the model; `keras.distillation.Distiller` with the model as the teacher and a student of the same
-size; cascades of K levels, masked, and trained on slices as after `end`.
+size; cascades of K levels, masked, and trained on slices as after `end`; and, for what slices can
+gain at best on this processor, the extracted models of all levels by plain fit, one by one, their
+seconds added up.
 
 The *floor* is the work that cannot be avoided, over that of plain fit: a masked level runs the
 whole model, a sliced one what is left of its MACs, and K levels come on top of the teacher's.
@@ -78,6 +80,7 @@ def _compared(backend, model):
         levels = ",".join(map(str, FRACTIONS[number]))
         trainers[f"cascade, K={number}"] = {"trainer": "cascade", "levels": levels}
         trainers[f"sliced, K={number}"] = {"trainer": "sliced", "levels": levels}
+        trainers[f"apart, K={number}"] = {"trainer": "apart", "levels": levels}
     results = {name: [] for name in trainers}
     for number in range(FLAGS.rounds):
         for name, options in trainers.items():
