@@ -24,7 +24,7 @@ from backups import Backups
 
 import keras_cascade as kc
 from keras_cascade import data, models, recipe, report
-from keras_cascade.deploy import largest_differences, write_artefacts
+from keras_cascade.deploy import write_keras
 from keras_cascade.surgery import copy_model
 from keras_cascade.table import text_table
 
@@ -122,28 +122,28 @@ def main(_):
         replicas=replicas,
     )
     with scope:
-        student, rows, history = _trained(images, settings, output_dir, backups)
+        student, pruning, rows, history = _trained(images, settings, output_dir, backups)
     # Variables made under a strategy cannot be exported.
     student = copy_model(student)
-    _write(output_dir, rows, student, images, history, time.monotonic() - started)
+    _write(output_dir, rows, student, pruning, images, history, time.monotonic() - started)
     backups.delete()
 
 
 def _trained(images, settings, output_dir, backups):
-    """Trains and evaluates all; returns the student, the rows of the table, and the logs."""
+    """Trains and evaluates all; returns student, pruning record, rows of the table and logs."""
     original = _initial_teacher(images)
     _check_levels(original, settings)
     if not FLAGS.teacher:
         progress = [_progress("teacher")]
         recipe.train_teacher(original, images, settings, progress, backups.of("teacher"))
-        original.save(output_dir / "teacher.keras")
+        write_keras(original, output_dir / "teacher.keras")
     cascade, history, models_of_rows = _train_all(original, images, settings, backups)
     print(f"\n{cascade.levels_summary()}\n")
     rows = [
         recipe.evaluate(name, model, images, FLAGS.seed) for name, model in models_of_rows.items()
     ]
     print(_table(rows))
-    return models_of_rows["student"], rows, history
+    return models_of_rows["student"], cascade.pruning_record(), rows, history
 
 
 def _configuration():
@@ -262,14 +262,22 @@ def _table(rows):
     )
 
 
-def _write(output_dir, rows, student, images, history, seconds):
-    paths = write_artefacts(student, output_dir)
-    examples = next(iter(images.test))[0][:32]
-    with quiet_stderr():
-        differences = largest_differences(student, paths, examples)
-    print("\nReloaded, largest difference of any output to the student:")
-    for kind, difference in differences.items():
-        print(f"  {paths[kind]}: {difference:.2e}")
+def _write(output_dir, rows, student, pruning, images, history, seconds):
+    write_keras(student, output_dir / "student.keras")
+    differences = {}
+    if keras.backend.backend() != "torch":  # Keras exports nothing there
+        with quiet_stderr():
+            manifest = kc.export(
+                student,
+                output_dir / "student",
+                ["saved_model", "litert"],
+                representative_data=images.test,
+                pruning=pruning,
+            )
+        differences = {name: found["max_difference"] for name, found in manifest["parity"].items()}
+        print("\nOn their own runtimes, largest difference of any output to the student:")
+        for name, difference in differences.items():
+            print(f"  {name}: {difference:.2e}")
     title = f"{FLAGS.model} on {FLAGS.dataset}, seed {FLAGS.seed}"
     report.plot_accuracy_against_macs(rows, output_dir / "accuracy_macs.png", title)
     report.write_json(
@@ -283,7 +291,10 @@ def _write(output_dir, rows, student, images, history, seconds):
             "versions": report.versions(),
         },
     )
-    print(f"\nWrote {output_dir}/results.json, accuracy_macs.png and the artefacts above.")
+    print(
+        f"\nWrote results.json, accuracy_macs.png, student.keras and the exports in student/ to "
+        f"{output_dir}."
+    )
 
 
 def run():

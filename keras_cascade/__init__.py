@@ -24,11 +24,12 @@ from keras_cascade.cascade import (
     TrainingBackup,
     TrainingInterrupted,
 )
+from keras_cascade.deploy import ExportError, export
 from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
 from keras_cascade.profile import ModelProfile, netscore, performance_efficiency, profile
 from keras_cascade.saliency import prune, prune_masks
 from keras_cascade.sparsity import SparsityGuard, from_tf_keras, prune_weights, to_tf_keras
-from keras_cascade.surgery import Surgeon, SurgeryError, masked_view
+from keras_cascade.surgery import Surgeon, SurgeryError, masked_view, pruning_record
 from keras_cascade.version import __version__
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ConstantSchedule",
     "DataError",
     "Distiller",
+    "ExportError",
     "FiniteLossGuard",
     "Flow",
     "KeepWhole",
@@ -52,6 +54,7 @@ __all__ = [
     "TrainingBackup",
     "TrainingInterrupted",
     "__version__",
+    "export",
     "from_tf_keras",
     "masked_view",
     "netscore",
@@ -60,6 +63,7 @@ __all__ = [
     "prune",
     "prune_masks",
     "prune_weights",
+    "pruning_record",
     "register_rule",
     "to_tf_keras",
 ]

@@ -18,6 +18,7 @@ PUBLIC = [name for name in kc.__all__ if not name.startswith("_")]
 NO_EXAMPLE = {
     "ChannelGroup",
     "DataError",
+    "ExportError",
     "Flow",
     "KeepWhole",
     "ModelProfile",
@@ -46,6 +47,7 @@ def names(tmp_path, monkeypatch):
         "keras": keras, "np": np, "kc": kc, "model": wide, "x": images, "y": labels,
         "train": train, "val": train, "cascade": cascade, "SoftTargetLoss": kc.SoftTargetLoss,
         "FiniteLossGuard": kc.FiniteLossGuard, "large": wide, "small": kc.prune(wide, 0.5),
+        "student": kc.prune(wide, 0.5),
         "masks": {}, "loss": loss, "fresh_copy": keras.models.clone_model(wide),
     }  # fmt: skip
 

@@ -21,15 +21,15 @@ from keras_cascade.cascade.levels import (
     checked_levels,
     freeze_alike,
     guides_of,
+    levels_table,
     own_normalisations,
 )
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import ChannelGates, Ranking
 from keras_cascade.saliency.gates import gradient_probe
-from keras_cascade.surgery import Surgeon
+from keras_cascade.surgery import Surgeon, pruning_record
 from keras_cascade.surgery.sliced import SlicedModel
 from keras_cascade.surgery.views import build_view
-from keras_cascade.table import text_table
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
@@ -343,13 +343,24 @@ class CascadeDistiller(GuidedTrainer):
 
     def levels_summary(self):
         """Params and MACs of every level at its present masks, as a table; returns a string."""
-        rows = []
-        for index, name in enumerate(self.level_names):
-            target = "-" if index == 0 else f"{self.levels[index - 1]:.1%}"
-            rows.append([name, target, *self._cells(index)])
-        header = ["level", f"{self.budget} to remove", "params", "left", "MACs", "left"]
-        notes = [f"{name}: {reason}" for name, reason in self.misses().items()]
-        return "\n".join([text_table(header, rows), *notes])
+        keeps = [self._keep(index) for index in range(len(self.level_names))]
+        table = levels_table(self.graph, self.level_names, self.levels, keeps, self.budget)
+        return "\n".join([table, *(f"{name}: {why}" for name, why in self.misses().items())])
+
+    def pruning_record(self, level=-1):
+        """What a level is cut from and how, for the manifest of its export; see `pruning_record`.
+
+        Args:
+            level: its number (0 = teacher, -1 = student) or its name.
+
+        Returns:
+            Dict that `json` can hold.
+        """
+        settings = self.get_config()
+        for part in ("model", "distillation", "name"):
+            del settings[part]
+        level = self.level_names[self._index(level)]
+        return pruning_record(self.graph, self.masks(level), level=level, **settings)
 
     def save_own_variables(self, store):
         """As `GuidedTrainer`, and how far pruning has come."""
@@ -406,14 +417,3 @@ class CascadeDistiller(GuidedTrainer):
         if index == 0:
             return self.graph.keep_vector()
         return keras.ops.convert_to_numpy(self._gates[index - 1].mask) > 0.5
-
-    def _cells(self, index):
-        keep = self._keep(index)
-        for budget in ("params", "macs"):
-            if budget == "macs" and not self.graph.has_fixed_input:
-                yield from ("-", "-")
-                continue
-            cost = self.graph.cost(budget)
-            left = cost.total(keep)
-            yield f"{left:,}"
-            yield f"{left / cost.total(np.ones_like(keep)):.1%}"

@@ -5,6 +5,8 @@ import numbers
 import keras
 import numpy as np
 
+from keras_cascade.table import text_table
+
 _GUIDANCE = ("cascade", "dense", "teacher")
 
 
@@ -71,3 +73,30 @@ def freeze_alike(graph, own_layers):
         for own in own_layers:
             if id(layer) in own:
                 own[id(layer)].trainable = layer.trainable
+
+
+def levels_table(graph, names, levels, keeps, budget):
+    """Params and MACs of every level, as a table.
+
+    Args:
+        graph: `ChannelGraph`.
+        names: list of the levels' names, the teacher's first.
+        levels: fractions to remove, one for each name but the first.
+        keeps: list of bool arrays of shape `(units,)`, one for each name.
+        budget: what the fractions are of.
+
+    Returns:
+        Text of several lines.
+    """
+    rows = []
+    for name, level, keep in zip(names, [None, *levels], keeps, strict=True):
+        cells = [name, "-" if level is None else f"{level:.1%}"]
+        for kind in ("params", "macs"):
+            if kind == "macs" and not graph.has_fixed_input:
+                cells += ["-", "-"]
+                continue
+            cost = graph.cost(kind)
+            left = cost.total(keep)
+            cells += [f"{left:,}", f"{left / cost.total(np.ones_like(keep)):.1%}"]
+        rows.append(cells)
+    return text_table(["level", f"{budget} to remove", "params", "left", "MACs", "left"], rows)

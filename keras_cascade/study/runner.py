@@ -20,8 +20,8 @@ import keras
 
 from keras_cascade import recipe, report
 from keras_cascade.cascade import NonFiniteLossError
-from keras_cascade.deploy import write_litert
-from keras_cascade.profile import gzipped_bytes, measure_latency, profile
+from keras_cascade.deploy import measure_latency, write_litert
+from keras_cascade.profile import gzipped_bytes, profile
 from keras_cascade.study.grid import name_and_width
 from keras_cascade.study.methods import (
     METHODS,
@@ -214,8 +214,8 @@ class StudyRunner:
             "bytes": sizes.bytes,
             "gzipped_bytes": zipped,
             "teacher_gzipped_bytes": teacher.figures["gzipped_bytes"],
-            "latency_ms": latency["model"],
-            "teacher_latency_ms": latency["teacher"],
+            "latency_ms": latency["model"].median_ms,
+            "teacher_latency_ms": latency["teacher"].median_ms,
         }
 
     def _task(self, teacher, model, amount, images, seed, count_step=lambda: None):

@@ -12,7 +12,7 @@ import time
 import keras
 
 from keras_cascade import data, models, recipe
-from keras_cascade.deploy import write_litert
+from keras_cascade.deploy import write_keras, write_litert
 from keras_cascade.profile import gzipped_bytes, profile
 from keras_cascade.report import write_json
 from keras_cascade.study.grid import name_and_width
@@ -99,9 +99,7 @@ class Teachers:
         if self._protocol.replicas > 1:  # variables made under a strategy cannot be exported
             model = copy_model(model)
         self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"tmp_{path.name}")
-        model.save(temporary)
-        temporary.replace(path)
+        write_keras(model, path)
         write_litert(model, litert)
         sizes = profile(model)
         write_json(

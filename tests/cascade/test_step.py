@@ -188,3 +188,14 @@ def test_another_distillation_object_stands_in(rng):
     logs = cascade.fit(x, y, batch_size=8, verbose=0).history
     expected = np.mean((outputs[2] - outputs[3]) ** 2)
     assert logs["student_kl"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_level_is_computed_once_a_step(rng):
+    model = networks.small_convnet(normalised=False)
+    cascade = _cascade(rng, model, eager=True)
+    computed, convolve = [], model.layers[1].call
+    model.layers[1].call = lambda *args, **kwargs: computed.append(1) or convolve(*args, **kwargs)
+    x, y = networks.examples_for(model, 24)
+    cascade.fit(x, y, batch_size=8, verbose=0)
+    steps, levels = 3, len(LEVELS) + 1
+    assert len(computed) == steps * levels

@@ -32,9 +32,8 @@ def test_a_small_run(tmp_path):
     assert written == {
         "results.json",
         "accuracy_macs.png",
+        "student",
         "student.keras",
-        "student.tflite",
-        "student_saved_model",
         "teacher.keras",
     }
     results = json.loads((tmp_path / "results.json").read_text())
@@ -44,6 +43,8 @@ def test_a_small_run(tmp_path):
     assert rows["student"]["seed"] == 0
     assert results["configuration"]["levels"] == ["0.3", "0.6"]
     assert max(results["differences"].values()) < 1e-4
+    exported = {path.name for path in (tmp_path / "student").iterdir()}
+    assert exported == {"saved_model", "model.tflite", "manifest.json"}
     assert "teacher, epoch 1/1" in result.stdout and "recovery, epoch 1/1" in result.stdout
     assert f"{rows['student']['accuracy']:.2%}" in result.stdout
 

@@ -29,7 +29,7 @@ def test_family_has_an_equal_twin(name, floatx, rng):
     """In float64 the deep ones too, where rounding grows from layer to layer, agree exactly."""
     model = checking.build(name)
     images = checking._images(model, rng)
-    _enliven(model, images, 0.5 if floatx == "float32" else 0.02)
+    networks.enliven(model, images, 0.5 if floatx == "float32" else 0.02)
     twin = kc.to_tf_keras(model)
     back = kc.from_tf_keras(twin, verify=False)
     expected = _outputs(model, images)
@@ -39,19 +39,6 @@ def test_family_has_an_equal_twin(name, floatx, rng):
     for other in (twin, back):
         assert np.abs(_outputs(other, images) - expected).max() <= tolerance * scale
     assert list(trace(back).layers) == list(trace(model).layers)
-
-
-def _enliven(model, images, momentum):
-    """No weight is neutral, and no signal dies on its way: the outputs depend on the image."""
-    random = np.random.default_rng(5)
-    for variable in model.weights:
-        if len(variable.shape) == 1:
-            variable.assign(variable.numpy() + random.uniform(0.05, 0.3, variable.shape))
-    networks.finalized(model)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = momentum
-    model(images, training=True)
 
 
 def _outputs(model, images):

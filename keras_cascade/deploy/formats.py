@@ -1,0 +1,223 @@
+"""The formats a model is exported to: how each is written, and run in its own runtime.
+
+What a runtime is given and gives back are flat lists of arrays, in the order of the model's inputs
+and outputs. TensorFlow, LiteRT and ONNX Runtime are imported when they are needed.
+"""
+
+import itertools
+import re
+import warnings
+
+import keras
+import numpy as np
+
+from keras_cascade.deploy.litert import open_interpreter
+
+# Calibration reads the range of every activation; more examples hardly change it.
+_MOST_EXAMPLES = 256
+_BATCH = 16
+
+
+def check_backend():
+    """Raises RuntimeError where Keras cannot export (3.15.1 on PyTorch 2.13)."""
+    if keras.backend.backend() == "torch":
+        raise RuntimeError(
+            "No SavedModel, LiteRT or ONNX file is written while Keras runs on PyTorch. Save the "
+            "model with model.save('model.keras'), then load and export that with "
+            "KERAS_BACKEND=tensorflow."
+        )
+
+
+def write_saved_model(model, path):
+    """Writes a model as a SavedModel folder."""
+    model.export(path, format="tf_saved_model", verbose=False)
+
+
+def write_litert_of(saved_model, path, quantize=None, calibration=()):
+    """Converts a SavedModel folder to a `.tflite` file.
+
+    Args:
+        saved_model: the folder.
+        path: of the file.
+        quantize: None, "float16", "dynamic" or "int8"; inputs and outputs stay as they are.
+        calibration: for "int8", list of batches, dicts from the name of an input to an array.
+    """
+    # By way of a SavedModel: Keras' own LiteRT export came only after Keras 3.12.
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    if quantize is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: iter(calibration)
+    with warnings.catch_warnings():
+        # The converter calibrates with TensorFlow's own interpreter, which is to go.
+        warnings.filterwarnings("ignore", r"(?s).*tf\.lite\.Interpreter is deprecated")
+        content = converter.convert()
+    path.write_bytes(content)
+
+
+def write_onnx(model, path):
+    """Writes a model as an ONNX file."""
+    require_onnx()
+    model.export(path, format="onnx", verbose=False)
+
+
+def require_onnx():
+    """Raises ImportError unless ONNX files can be written and run."""
+    try:
+        import onnxruntime  # noqa: F401
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"ONNX needs {error.name}: pip install 'keras_cascade[onnx]', or leave \"onnx\" out "
+            "of formats."
+        ) from error
+
+
+def as_inputs(model, arrays):
+    """Arrays, one for each input, in the structure that the model is called with."""
+    if isinstance(model, keras.Sequential):
+        return arrays[0]
+    return keras.tree.pack_sequence_as(model.input, arrays)
+
+
+def open_saved_model(path, model):
+    """A function that runs a SavedModel in TensorFlow.
+
+    Args:
+        path: of the folder.
+        model: the `keras.Model` it was written from, for the structure of its inputs.
+    """
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+
+    def run(arrays):  # `loaded` must live on: its function does not keep its variables alive
+        outputs = loaded.serve(as_inputs(model, arrays))
+        return [value.numpy() for value in keras.tree.flatten(outputs)]
+
+    return run
+
+
+def open_litert(path, model):
+    """A function that runs a `.tflite` file in LiteRT; arguments as `open_saved_model`."""
+    run_signature = open_interpreter(path).get_signature_runner("serving_default")
+    names = [tensor.name for tensor in model.inputs]
+    taken = list(run_signature.get_input_details())
+    if len(taken) == 1:
+        names = taken
+
+    def run(arrays):
+        outputs = run_signature(**dict(zip(names, arrays, strict=True)))
+        return [outputs[name] for name in sorted(outputs, key=_output_number)]
+
+    return run
+
+
+def open_onnx(path, model):
+    """A function that runs an ONNX file in ONNX Runtime; arguments as `open_saved_model`."""
+    require_onnx()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [source.name for source in session.get_inputs()]
+
+    def run(arrays):
+        return session.run(None, dict(zip(names, arrays, strict=True)))
+
+    return run
+
+
+def examples_of(model, data):
+    """The inputs in some data, as arrays.
+
+    Args:
+        model: a `keras.Model` with fixed sizes.
+        data: an array, a list of arrays (one for each input), or an iterable of batches such as a
+            `tf.data.Dataset`, `x` or `(x, y)`.
+
+    Returns:
+        List of arrays, one for each input, with as many examples as calibration takes at most.
+
+    Raises:
+        ValueError: no examples, or not of the model's shapes.
+    """
+    if hasattr(data, "shape") or isinstance(data, list):
+        arrays = [np.asarray(values) for values in keras.tree.flatten(data)]
+    else:
+        arrays = _gathered(data)
+    arrays = [values[:_MOST_EXAMPLES] for values in arrays]
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    found = [values.shape for values in arrays]
+    fits = len(found) == len(shapes) and all(
+        len(have) == len(want)
+        and have[0] >= (want[0] or 1)
+        and all(size in (None, given) for size, given in zip(want[1:], have[1:], strict=True))
+        for have, want in zip(found, shapes, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"The examples have the shapes {found}; model '{model.name}' takes {shapes}, one "
+            "array for each input, examples first."
+        )
+    return [
+        values.astype(tensor.dtype) for values, tensor in zip(arrays, model.inputs, strict=True)
+    ]
+
+
+def batches_of(model, examples, first=1):
+    """Examples in batches, the first of another size than the rest where the model takes any.
+
+    Args:
+        model: a `keras.Model`.
+        examples: list of arrays, one for each input.
+        first: size of the first batch.
+
+    Returns:
+        List of lists of arrays. A model of a fixed batch size gets batches of that size.
+    """
+    fixed, count = model.inputs[0].shape[0], len(examples[0])
+    if fixed is not None:
+        starts = range(0, count - fixed + 1, fixed)
+        bounds = [(start, start + fixed) for start in starts]
+    else:
+        starts = [0, *range(first, count, _BATCH)]
+        bounds = list(itertools.pairwise([*starts, count]))
+    return [[values[begin:end] for values in examples] for begin, end in bounds]
+
+
+def random_examples(model, count=16):
+    """Normal numbers, zeros where a model takes integers: list of arrays, one for each input."""
+    random = np.random.default_rng(0)
+    arrays = []
+    for tensor in model.inputs:
+        if any(size is None for size in tensor.shape[1:]):
+            raise ValueError(
+                f"Input '{tensor.name}' of model '{model.name}' has the open shape "
+                f"{tuple(tensor.shape)}: pass representative_data, which shows its size."
+            )
+        values = random.standard_normal((max(count, tensor.shape[0] or 0), *tensor.shape[1:]))
+        is_float = keras.backend.is_float_dtype(tensor.dtype)
+        arrays.append((values if is_float else 0 * values).astype(tensor.dtype))
+    return arrays
+
+
+def _gathered(batches):
+    parts, count = [], 0
+    for batch in batches:
+        inputs = batch[0] if isinstance(batch, tuple) else batch
+        parts.append([np.asarray(values) for values in keras.tree.flatten(inputs)])
+        count += len(parts[-1][0])
+        if count >= _MOST_EXAMPLES:
+            break
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+
+def _output_number(name):
+    """Outputs are numbered by the export, or named by keys, which flatten in order."""
+    number = re.fullmatch(r"output_(\d+)", name)
+    return (int(number[1]), "") if number else (0, name)

@@ -1,0 +1,239 @@
+"""Exports are whole, run in their own runtimes, and give what the model gives."""
+
+import hashlib
+import json
+
+import keras
+import networks
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_cascade as kc
+from keras_cascade.deploy import ExportError, export, formats
+
+pytestmark = pytest.mark.only_on(
+    "tensorflow", "jax", reason="Keras on PyTorch writes no SavedModel"
+)
+pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
+FILES = {"saved_model", "litert"}
+
+
+def pruned():
+    return kc.prune(networks.small_convnet(), 0.5, min_channels=2)
+
+
+def two_branches():
+    """Two inputs, one of them of integers, and two outputs by name."""
+    image, words = (
+        keras.Input((6, 6, 3), name="z_image"),
+        keras.Input((5,), dtype="int32", name="a"),
+    )
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
+    y = layers.GlobalAveragePooling1D()(layers.Embedding(7, 4)(words))
+    both = layers.Concatenate()([x, y])
+    outputs = {"small": layers.Dense(2)(both), "large": layers.Dense(3)(both)}
+    return keras.Model([image, words], outputs)
+
+
+def test_an_export_is_whole_and_says_what_it_is(tmp_path):
+    model = pruned()
+    x, _ = networks.examples_for(model, 5)
+    for _ in range(2):  # the second time over what is there
+        manifest = export(model, tmp_path / "out", FILES, representative_data=x)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest
+    written = {
+        str(path.relative_to(tmp_path / "out"))
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    }
+    assert written == {*manifest["files"], "manifest.json"}
+    assert {"model.tflite", "saved_model/saved_model.pb"} <= written
+    for name, facts in manifest["files"].items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert manifest["params"] == model.count_params() and manifest["macs"] > 0
+    assert manifest["inputs"][0]["shape"] == [None, 8, 8, 2]
+    assert manifest["examples"] == "given" and set(manifest["parity"]) == FILES
+    for found in manifest["parity"].values():
+        assert found["relative_difference"] < 1e-5 and found["top1_agreement"] == 1.0
+
+
+def test_onnx(tmp_path):
+    pytest.importorskip("tf2onnx", reason="ONNX needs the extra onnx")
+    for number, model in enumerate((pruned(), two_branches())):
+        manifest = export(model, tmp_path / str(number), ["onnx"])
+        assert list(manifest["files"]) == ["model.onnx"]
+        assert manifest["parity"]["onnx"]["relative_difference"] < 1e-5
+
+
+def test_inputs_and_outputs_keep_their_places(tmp_path):
+    manifest = export(two_branches(), tmp_path / "out", FILES)
+    assert [one["name"] for one in manifest["inputs"]] == ["z_image", "a"]
+    assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
+def test_a_fixed_batch_size(tmp_path):
+    inputs = keras.Input(batch_shape=(2, 6, 6, 3))
+    model = keras.Model(inputs, layers.Flatten()(layers.Conv2D(4, 3)(inputs)))
+    manifest = export(model, tmp_path / "out", "litert")
+    assert manifest["inputs"][0]["shape"] == [2, 6, 6, 3]
+
+
+@pytest.mark.parametrize("quantize", [None, "float16", "dynamic", "int8"])
+def test_quantized_files_are_smaller_and_near(tmp_path, quantize):
+    parts = [layers.Conv2D(32, 3, activation="relu"), layers.Flatten(), layers.Dense(64)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *parts])
+    x = np.random.default_rng(0).standard_normal((64, 8, 8, 3)).astype("float32")
+    sizes = {}
+    for kind in (None, quantize):
+        manifest = export(
+            model, tmp_path / str(kind), ["litert"], quantize=kind, representative_data=x
+        )
+        sizes[kind] = manifest["files"]["model.tflite"]["bytes"]
+    weights = 4 * model.count_params()
+    share = {None: 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25}[quantize]
+    assert sizes[quantize] == pytest.approx(share * weights, rel=0.1)
+    parity = manifest["parity"]["litert"]
+    assert parity["relative_difference"] < {None: 1e-5, "float16": 3e-3}.get(quantize, 0.1)
+    assert parity["relative_difference"] > {None: -1.0}.get(quantize, 1e-6)
+
+
+def test_batches_with_labels_are_examples(tmp_path):
+    model = pruned()
+    x, y = networks.examples_for(model, 40)
+    batches = ((x[start : start + 8], y[start : start + 8]) for start in range(0, 40, 8))
+    (found,) = formats.examples_of(model, batches)
+    np.testing.assert_array_equal(found, x)
+
+
+def test_a_file_that_gives_something_else_fails_the_export(tmp_path, monkeypatch):
+    model = pruned()
+    (tmp_path / "out").mkdir()
+    write = formats.write_saved_model
+
+    def write_another(model, path):
+        other = keras.models.clone_model(model)
+        other.set_weights([weight + 0.1 for weight in model.get_weights()])
+        write(other, path)
+
+    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    with pytest.raises(
+        ExportError, match=r"The outputs of the \w+ file .* tolerance=0.0001.*nothing was exported"
+    ):
+        export(model, tmp_path / "out", FILES)
+    assert not list((tmp_path / "out").iterdir()) and len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_eight_bit_classifier_must_agree(tmp_path):
+    model = networks.small_convnet()
+    x, _ = networks.examples_for(model, 32)
+    wrong = 1000 * x  # the ranges of activations are of other data than what is compared
+    with pytest.raises(ExportError, match="int8 file agrees .* on the class of .* below 100.1%"):
+        export(
+            model,
+            tmp_path / "out",
+            "litert",
+            quantize="int8",
+            representative_data=wrong,
+            min_agreement=1.001,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_former_export(tmp_path, monkeypatch):
+    model = pruned()
+    before = export(model, tmp_path / "out", FILES)
+
+    def fails(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(formats, "write_litert_of", fails)
+    with pytest.raises(OSError, match="no space left"):
+        export(model, tmp_path / "out", FILES)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == before
+
+
+def test_what_only_masks_is_refused(tmp_path):
+    model = networks.small_convnet()
+    cascade = kc.CascadeDistiller(model, (0.3,), min_channels=1)
+    cascade.set_masks(-1, {"stem": np.arange(6) < 3})
+    masked = kc.masked_view(model, cascade.masks())
+    nested = keras.Sequential([keras.Input(model.input_shape[1:]), masked])
+    for wrong, message in (
+        (cascade, r"is a CascadeDistiller.*cascade.extract\(\)"),
+        (cascade._members["student"], "only masks channels.*Extract the smaller model"),
+        (masked, "only masks channels.*Extract the smaller model"),
+        (nested, "only masks channels.*Extract the smaller model"),
+        ("model.keras", "Expected a keras.Model, got str"),
+        (keras.Sequential([layers.Dense(3)]), "built Functional or Sequential"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            export(wrong, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"formats": ["tflite"]},
+            "formats must be some of saved_model, litert, onnx, got 'tflite'",
+        ),
+        ({"formats": []}, "formats must be some of"),
+        (
+            {"quantize": "int4"},
+            "quantize must be None or one of float16, dynamic, int8, got 'int4'",
+        ),
+        ({"quantize": "int8"}, 'quantize="int8" needs representative_data'),
+        ({"quantize": "float16", "formats": ["saved_model"]}, 'add "litert" to formats'),
+        ({"representative_data": np.ones((3, 8, 8, 1))}, r"shapes .*\(3, 8, 8, 1\).*8, 8, 2"),
+        ({"representative_data": np.ones((0, 8, 8, 2))}, "shapes"),
+        ({"representative_data": []}, "shapes"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export(pruned(), tmp_path / "out", **{"formats": ["litert"], **options})
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_things_are_not_replaced(tmp_path):
+    kept = tmp_path / "out" / "thesis.txt"
+    kept.parent.mkdir()
+    kept.write_text("years of work")
+    with pytest.raises(ValueError, match="holds something else than an export"):
+        export(pruned(), tmp_path / "out", FILES)
+    with pytest.raises(ValueError, match="holds something else than an export"):
+        export(pruned(), kept, FILES)
+    assert kept.read_text() == "years of work"
+
+
+def test_an_open_input_size_needs_examples(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs)))
+    with pytest.raises(ValueError, match="open shape.*representative_data"):
+        export(model, tmp_path / "out", FILES)
+    manifest = export(
+        model, tmp_path / "out", FILES, representative_data=np.ones((3, 9, 9, 3), "float32")
+    )
+    assert manifest["macs"] is None
+
+
+def test_the_manifest_says_how_the_model_was_pruned(tmp_path):
+    model = networks.small_convnet()
+    cascade = kc.CascadeDistiller(model, (0.3, 0.5), min_channels=1)
+    cascade.update_masks()
+    record = cascade.pruning_record()
+    export(cascade.extract(), tmp_path / "out", "litert", pruning=record)
+    stored = json.loads((tmp_path / "out" / "manifest.json").read_text())["pruning"]
+    assert stored["levels"] == [0.3, 0.5] and stored["level"] == "student"
+    again = cascade.graph.masks_from_json(json.dumps(stored["masks"]))
+    for name, mask in cascade.masks().items():
+        np.testing.assert_array_equal(again[name], mask)
+    model.layers[1].kernel.assign_add(model.layers[1].kernel)
+    changed = kc.pruning_record(cascade.graph, again)["parent"]
+    assert stored["parent"]["params"] == changed["params"] == model.count_params()
+    assert stored["parent"]["sha256"] != changed["sha256"]

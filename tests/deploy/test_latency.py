@@ -1,0 +1,88 @@
+"""Latency is measured in turns, of what the files hold; no time is asserted."""
+
+import keras
+import networks
+import pytest
+
+from keras_cascade.deploy import (
+    latency,
+    measure_latency,
+    measure_memory,
+    write_litert,
+)
+
+pytestmark = pytest.mark.only_on(
+    "tensorflow", "jax", reason="Keras on PyTorch writes no .tflite to be measured"
+)
+pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
+
+
+def written(model, folder):
+    write_litert(model, folder / "model.tflite")
+    return folder / "model.tflite"
+
+
+@pytest.fixture(scope="module")
+def tflite(tmp_path_factory):
+    return written(networks.small_convnet(), tmp_path_factory.mktemp("model"))
+
+
+def test_models_take_turns_and_figures_leave_the_warmup_out(monkeypatch):
+    """A clock that a run of the first model moves by 1, 2, 3 ... s and of the second by ten times
+    that: the figures tell which runs were counted, and the log in which order."""
+    log, clock = [], {"now": 0.0}
+
+    def made(name, factor):
+        calls = []
+
+        def run():
+            calls.append(1)
+            log.append(name)
+            clock["now"] += factor * len(calls)
+
+        return run
+
+    models = {"a": made("a", 1), "b": made("b", 10)}
+    monkeypatch.setattr(latency, "_ready", lambda artefact, threads: models[artefact])
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock["now"])
+    found = measure_latency({"first": "a", "second": "b"}, runs=11, warmup=2)
+    assert log == ["a", "b"] * 13
+    # Runs 3 to 13 are counted.
+    for name, factor in (("first", 1000.0), ("second", 10_000.0)):
+        figures = found[name].p10_ms, found[name].median_ms, found[name].p90_ms
+        assert figures == pytest.approx((4 * factor, 8 * factor, 12 * factor))
+
+
+def test_files_and_keras_models_run(tflite):
+    artefacts = {"one": tflite, "two": str(tflite), "keras": networks.small_convnet()}
+    found = measure_latency(artefacts, runs=3, warmup=1, threads=1)
+    assert list(found) == ["one", "two", "keras"]
+    for figures in found.values():
+        assert 0 < figures.p10_ms <= figures.median_ms <= figures.p90_ms
+
+
+def test_memory_is_that_of_the_model(tmp_path):
+    """Ten million weights of four bytes."""
+    model = keras.Sequential([keras.Input((1000,)), keras.layers.Dense(10_000)])
+    assert 40e6 <= measure_memory(written(model, tmp_path)) < 200e6
+
+
+def test_integer_inputs_run(tmp_path):
+    inputs = keras.Input((6,), dtype="int32")
+    outputs = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(5, 3)(inputs))
+    words = written(keras.Model(inputs, outputs), tmp_path)
+    assert measure_latency({"words": words}, runs=1, warmup=0)["words"].median_ms > 0
+
+
+def test_what_cannot_be_measured_is_refused(tflite, tmp_path):
+    with pytest.raises(ValueError, match="artefacts is empty"):
+        measure_latency({})
+    for wrong in ({"runs": 0}, {"warmup": -1}, {"threads": 0}):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            measure_latency({"model": tflite}, **wrong)
+    with pytest.raises(ValueError, match="nowhere.tflite"):
+        measure_latency({"model": tmp_path / "nowhere.tflite"})
+    inputs = keras.Input((None, None, 3))
+    open_model = keras.Model(inputs, keras.layers.Conv2D(4, 3, padding="same")(inputs))
+    with pytest.raises(ValueError, match="open shape .*fixed input size"):
+        measure_latency({"model": written(open_model, tmp_path)})
