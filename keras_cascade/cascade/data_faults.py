@@ -62,11 +62,12 @@ def no_labels(purpose):
 
 
 @contextlib.contextmanager
-def named(where):
+def named(where, kept="states that a TrainingBackup wrote before are whole"):
     """Within it, a tf.data pipeline that fails does so as a `DataError` that says where.
 
     Args:
         where: function that returns, in words, how far the run had come.
+        kept: what is not lost, in words.
 
     Raises:
         DataError: from the error of the pipeline.
@@ -78,7 +79,7 @@ def named(where):
             raise
         raise DataError(
             f"The data failed {where()}: {_cause(error)}. Mend or leave out what it could not "
-            "read, and run again; states that a TrainingBackup wrote before are whole."
+            f"read, and run again; {kept}."
         ) from error
 
 

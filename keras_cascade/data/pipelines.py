@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from keras_cascade.data import preprocessing
+from keras_cascade.data.own_files import is_own, own_source
 from keras_cascade.data.preprocessing import Recipe, recipe_for
 from keras_cascade.data.sharing import Sharing
 from keras_cascade.data.sources import DIGITS, Source, digits_source, import_extra, tfds_source
@@ -81,6 +82,8 @@ def load(
     - any other TFDS name with features "image" and "label": pixels in -1..1; images of one size
       of up to 128x128 are treated like CIFAR (padded by an eighth of the side), others like
       ImageNet. Sets of digits and letters are not mirrored.
+    - "./flowers", "images.npz": a folder of images or a file of arrays, see `own_source`; treated
+      like other TFDS names.
 
     Batches depend on `seed` and, as everything in tf.data, on TensorFlow's global seed
     (`keras.utils.set_random_seed`) at the time of this call; on nothing else. Each pass over
@@ -88,7 +91,8 @@ def load(
     Keras' own affair, so to go on in the middle of a run take `from_epoch`.
 
     Args:
-        name: "digits" or a TensorFlow Datasets name, with its configuration if it has several.
+        name: "digits", a TensorFlow Datasets name, with its configuration if it has several, or a
+            path.
         batch_size: images per batch, train and test.
         data_dir: folder of prepared TFDS data, which is then used without a network; None is
             TFDS' own. What is absent is downloaded there by TFDS.
@@ -127,9 +131,11 @@ def load(
     sharing = Sharing(replicas, process, processes)
     sharing.check(batch_size)
     tf = import_extra("tensorflow", "Loading data sets")
-    recipe = recipe_for(name)
+    recipe = Recipe() if is_own(name) else recipe_for(name)
     if name == DIGITS:
         source = digits_source(max_train_examples)
+    elif is_own(name):
+        source = own_source(name, max_train_examples)
     else:
         source = tfds_source(name, data_dir, max_train_examples, recipe.test_splits, seed)
     shape = _input_shape(source, image_size)

@@ -185,6 +185,51 @@ def tfds_source(
     )
 
 
+def image_folder_source(path: str, max_train_examples: int | None) -> Source:
+    """Image files in folders, as `tfds.ImageFolder` finds them: SPLIT/CLASS/FILE.
+
+    Args:
+        path: the folder, with "train" and one of "test", "validation", "val" in it.
+        max_train_examples: keep the first so many of the (shuffled) training images; None is all.
+
+    Returns:
+        A `Source` of RGB images of varying size, encoded until `decode`.
+
+    Raises:
+        ImportError: if tensorflow or tensorflow_datasets is not installed.
+        ValueError: if a split is missing, or there are no two classes.
+    """
+    tf = import_extra("tensorflow", "Loading data sets")
+    tfds = import_extra("tensorflow_datasets", f"The folder of images '{path}'")
+    builder = tfds.ImageFolder(path)
+    splits = {name: split for name, split in builder.info.splits.items() if split.num_examples}
+    train_examples, test_split = _splits(path, splits, ("test", "validation", "val"))
+    image, label = builder.info.features["image"], builder.info.features["label"]
+    if label.num_classes < 2:
+        raise ValueError(
+            f"'{path}' has one class only, {label.names}; a classifier needs two, each in a folder "
+            "of its own in train/ and in the folder to test on."
+        )
+
+    def read(split: str):
+        examples = builder.as_dataset(
+            split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
+        )
+        return examples.map(lambda example: (example["image"], tf.cast(example["label"], tf.int32)))
+
+    train_examples = min(train_examples, max_train_examples or train_examples)
+    return Source(
+        train=read("train").take(train_examples),
+        test=read(test_split),
+        decode=image.decode_example,
+        image_shape=image.shape,
+        dtype=np.dtype(image.np_dtype),
+        classes=label.num_classes,
+        train_examples=train_examples,
+        test_examples=splits[test_split].num_examples,
+    )
+
+
 def _prepared_builder(tfds, name: str, data_dir: str | os.PathLike | None):
     import tensorflow as tf
 
@@ -215,6 +260,8 @@ def _unknown_name(tfds, name: str, data_dir: str | os.PathLike | None) -> str:
     close = difflib.get_close_matches(name.lower(), known)
     hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
     place = "" if data_dir is None else f" and no folder of data_dir={os.fspath(data_dir)!r}"
+    if os.path.isdir(name):
+        hint = f" The folder of images is given as './{name}'."
     return (
         f"Unknown data set {name!r}: neither {DIGITS!r} nor a name of TensorFlow Datasets"
         f"{place}.{hint} Known here: {', '.join(tuned_names())}, and the image classification sets "

@@ -7,6 +7,7 @@ all its layers as they were. What was asked is checked on every tensor, not assu
 
 import math
 
+from keras_cascade.cascade import data_faults
 from keras_cascade.sparsity.bridge import Bridge
 from keras_cascade.sparsity.steps import updates
 from keras_cascade.sparsity.toolkit import import_tfmot
@@ -86,6 +87,7 @@ def prune_weights(
         ValueError: an argument out of range, an unknown name in `keep`, nothing to prune, a layer
             that cannot be pruned so, or that has no counterpart in tf_keras.
         NonFiniteLossError: the loss or a weight became NaN or infinite.
+        DataError: a tf.data pipeline failed; its own error is the cause.
         RuntimeError: in the end a tensor lacks the zeros asked for.
         ImportError: TF-MOT is not installed.
 
@@ -120,16 +122,18 @@ def prune_weights(
         metrics=training.in_tf_keras(list(metrics)),
         jit_compile=False,
     )
-    trainer.fit(
-        *(data if isinstance(data, tuple) else (data,))[:2],
-        sample_weight=data[2] if isinstance(data, tuple) and len(data) > 2 else None,
-        epochs=epochs,
-        batch_size=batch_size,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=validation_data,
-        callbacks=[tfmot.UpdatePruningStep(), training.StopAtBadLoss(), *callbacks],
-        verbose=verbose,
-    )
+    watch = training.StopAtBadLoss()
+    with data_faults.named(watch.where, kept=training.UNCHANGED):
+        trainer.fit(
+            *(data if isinstance(data, tuple) else (data,))[:2],
+            sample_weight=data[2] if isinstance(data, tuple) and len(data) > 2 else None,
+            epochs=epochs,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data,
+            callbacks=[tfmot.UpdatePruningStep(), watch, *callbacks],
+            verbose=verbose,
+        )
     training.check_finite(bridge.layers)
     _check_zeros(pruned, pattern)
     stripped = tfmot.strip_pruning(pruned)

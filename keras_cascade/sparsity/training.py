@@ -20,6 +20,7 @@ from keras_cascade.sparsity import twins
 from keras_cascade.sparsity.bridge import Bridge
 from keras_cascade.sparsity.toolkit import import_tfmot
 
+UNCHANGED = "the model given to prune_weights is unchanged"
 _TRANSLATED = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
 
 
@@ -142,7 +143,16 @@ def default_loss(model):
 class StopAtBadLoss(tf_keras.callbacks.Callback):
     """Ends a run whose loss is NaN or infinite: its weights are of no use."""
 
+    def __init__(self):
+        super().__init__()
+        self._steps = 0
+
+    def where(self):
+        """How far pruning has come, in words."""
+        return f"while weights were pruned, after step {self._steps}"
+
     def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
         loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
             raise _not_finite(f"The loss became {loss} at batch {batch + 1} of an epoch")
@@ -161,7 +171,7 @@ def check_finite(layers):
 
 def _not_finite(what):
     return NonFiniteLossError(
-        f"{what}; the model given to prune_weights is unchanged. Lower the learning rate, clip "
+        f"{what}; {UNCHANGED}. Lower the learning rate, clip "
         "gradients (clipnorm), or look for bad values in the data."
     )
 

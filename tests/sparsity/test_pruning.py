@@ -285,6 +285,17 @@ def test_a_run_that_becomes_nan_gives_no_model(activation, message):
         _prune(model, data=(x, y), verbose=0)
 
 
+def test_data_that_fails_is_named_and_changes_nothing():
+    model = _dense_model()
+    before = model.get_weights()
+    x, y = networks.examples_for(model, 24)
+    message = r"after step 2: OSError: image 20 cannot be read\. .* prune_weights is unchanged"
+    with pytest.raises(kc.DataError, match=message):
+        kc.prune_weights(model, 0.5, data=networks.failing_batches(x, y, 20), verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def _in_probabilities():
     return networks.small_convnet(activation="softmax")
 

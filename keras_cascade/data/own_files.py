@@ -1,0 +1,125 @@
+"""Images of one's own: an `.npz` file of arrays, or a folder of folders of image files."""
+
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from keras_cascade.data.sources import Source, image_folder_source, import_extra
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+# What TensorFlow decodes, by its first bytes.
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
+
+
+def is_own(name: str) -> bool:
+    """Whether a data set's name is the path of an `.npz` file or of a folder.
+
+    A folder needs a slash, "./flowers", so that none takes the place of a data set of its name.
+    """
+    return name.endswith(".npz") or (os.sep in name and os.path.isdir(name))
+
+
+def own_source(path: str, max_train_examples: int | None) -> Source:
+    """The images of an `.npz` file or a folder.
+
+    Args:
+        path: a file with the arrays x_train, y_train, x_test and y_test: uint8 images (n, height,
+            width, channels) or (n, height, width), and labels 0, 1, 2, ... as integers. Or a
+            folder with train/ and test/ (or validation/), in each a folder of JPEG, PNG, GIF or
+            BMP files for every class.
+        max_train_examples: keep the first so many; None is all.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else, named in the message.
+        ImportError: tensorflow or, for folders, tensorflow_datasets is not installed.
+
+    Example:
+        >>> images = np.zeros((4, 8, 8, 1), "uint8")
+        >>> np.savez("/tmp/zeros.npz", x_train=images, y_train=[0, 1, 0, 1],
+        ...          x_test=images, y_test=[0, 1, 0, 1])  # doctest: +SKIP
+        >>> own_source("/tmp/zeros.npz", None).classes  # doctest: +SKIP
+        2
+    """
+    if path.endswith(".npz"):
+        return _npz_source(path, max_train_examples)
+    source = image_folder_source(path, max_train_examples)
+    for file in sorted(pathlib.Path(path).rglob("*")):
+        if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".gif", ".bmp"):
+            _check_signature(file)
+    return source
+
+
+def _npz_source(path: str, max_train_examples: int | None) -> Source:
+    tf = import_extra("tensorflow", "Loading data sets")
+    x_train, y_train, x_test, y_test = _read(path)
+    classes = int(max(y_train.max(), y_test.max())) + 1
+    if classes < 2:
+        raise ValueError(f"'{path}' has images of one class only; a classifier needs two.")
+    x_train, y_train = x_train[:max_train_examples], y_train[:max_train_examples]
+    return Source(
+        train=tf.data.Dataset.from_tensor_slices((x_train, y_train)),
+        test=tf.data.Dataset.from_tensor_slices((x_test, y_test)),
+        decode=lambda image: image,
+        image_shape=x_train.shape[1:],
+        dtype=x_train.dtype,
+        classes=classes,
+        train_examples=len(x_train),
+        test_examples=len(x_test),
+    )
+
+
+def _read(path: str) -> list[np.ndarray]:
+    """The four arrays, checked, images of four dimensions and labels int32."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = {name: stored[name] for name in stored if name in _ARRAYS}
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise ValueError(
+            f"'{path}' is damaged, or no .npz file of plain arrays: {error}"
+        ) from error
+    missing = [name for name in _ARRAYS if name not in found]
+    if missing:
+        raise ValueError(
+            f"'{path}' lacks {', '.join(missing)}. An .npz file of images has the arrays "
+            f"{', '.join(_ARRAYS)}."
+        )
+    x_train, y_train, x_test, y_test = (found[name] for name in _ARRAYS)
+    x_train, x_test = (x[..., None] if x.ndim == 3 else x for x in (x_train, x_test))
+    for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        _check_arrays(path, name, x, y)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(
+            f"'{path}': x_train has images {x_train.shape[1:]} and x_test {x_test.shape[1:]}."
+        )
+    return [x_train, y_train.astype("int32"), x_test, y_test.astype("int32")]
+
+
+def _check_arrays(path: str, name: str, x: np.ndarray, y: np.ndarray) -> None:
+    if x.dtype != np.uint8 or x.ndim != 4 or not len(x):
+        raise ValueError(
+            f"'{path}': x_{name} must be uint8 images (n, height, width, channels), 0 to 255, got "
+            f"{x.dtype} {x.shape}."
+        )
+    whole = np.issubdtype(y.dtype, np.integer) and y.shape == (len(x),) and y.min() >= 0
+    if not whole:
+        raise ValueError(
+            f"'{path}': y_{name} must be {len(x)} integers from 0, one for each image, got "
+            f"{y.dtype} {y.shape}."
+        )
+
+
+def _check_signature(file: pathlib.Path) -> None:
+    with file.open("rb") as opened:
+        if not opened.read(4).startswith(_SIGNATURES):
+            raise ValueError(
+                f"'{file}' is no JPEG, PNG, GIF or BMP image, whatever its name says. Delete or "
+                "convert it."
+            )
