@@ -62,7 +62,7 @@ help:
 	@echo '              docs/reliability.md (ten minutes)'
 	@echo 'make demo     train a small cascade; the results go to runs/demo'
 	@echo 'make compare  weight pruning, channel pruning and cascades compared on digits; the report'
-	@echo '              goes to runs/compare (ten minutes)'
+	@echo '              goes to runs/compare (some seven minutes)'
 	@echo 'make demo-seeds, make cifar10-subset, make study, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to hours)'
 	@echo 'make lint     check style and formatting'
@@ -207,7 +207,12 @@ study: install
 	    --data_dir="$(DATA_DIR)" --output_dir="$(STUDY_DIR)" --insert_into=docs/study.md
 
 bench: install
-	@$(BIN)/python benchmarks/training.py --output=benchmarks/training.json
+	@$(BIN)/python benchmarks/training.py --models=resnet20 --rounds=2 --steps=4 \
+	    --output=benchmarks/training_resnet20.json
+	@$(BIN)/python benchmarks/training.py --models=vgg16 --rounds=2 --steps=1 \
+	    --output=benchmarks/training_vgg16.json
+	@$(BIN)/python benchmarks/training_page.py benchmarks/training_*.json
+	@$(BIN)/python benchmarks/latency.py --output=benchmarks/latency.json
 	@$(BIN)/python benchmarks/surgeon.py --output=benchmarks/surgeon.json
 
 lint: install

@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
-from quiet_start import quiet_stderr  # isort: skip  # noqa: E402
+import quiet_start  # isort: skip  # noqa: E402, F401
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
@@ -29,6 +29,7 @@ from keras_cascade.deploy import measure_latency, measure_memory  # noqa: E402
 from keras_cascade.models import build_model  # noqa: E402
 from keras_cascade.profile import gzipped_bytes  # noqa: E402
 from keras_cascade.table import text_table  # noqa: E402
+from keras_cascade_command import quiet_stderr  # noqa: E402
 
 PREFIX = "keras.applications."
 flags.DEFINE_list(

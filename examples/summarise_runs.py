@@ -8,10 +8,10 @@ import quiet_start  # isort: skip  # noqa: F401
 
 import pathlib
 
-import user_errors
 from absl import flags
 
 from keras_cascade import report
+from keras_cascade.cli import user_errors
 
 flags.DEFINE_list("runs", None, "Output folders of runs that differ in their seed only.")
 flags.DEFINE_string("output", None, "Where to write: NAME.json and NAME.png.")
@@ -22,7 +22,7 @@ flags.mark_flags_as_required(["runs", "output"])
 FLAGS = flags.FLAGS
 
 
-def main(_):
+def main():
     runs = report.read_runs(FLAGS.runs)
     summary = report.summarise(runs)
     output = pathlib.Path(FLAGS.output)

@@ -17,10 +17,10 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import quiet_start  # isort: skip
 
 import keras
-import user_errors
 from absl import flags
 
 from keras_cascade import data, models, recipe, report
+from keras_cascade.cli import user_errors
 from keras_cascade.surgery import copy_model
 from keras_cascade.table import text_table
 
@@ -43,7 +43,7 @@ flags.DEFINE_string("output_dir", "runs/machines", "Where process 0 writes.")
 FLAGS = flags.FLAGS
 
 
-def main(_):
+def main():
     settings = _settings()
     is_first = FLAGS.process_id == 0
     output_dir = report.writable_folder(FLAGS.output_dir) if is_first else None

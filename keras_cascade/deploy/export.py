@@ -90,7 +90,7 @@ def export(
     print(manifest["parity"]["litert"]["max_difference"])
     ```
     """
-    check_exportable(model)
+    _check_exportable(model)
     formats = _checked_formats(formats, quantize)
     path = pathlib.Path(path)
     _check_replaceable(path)
@@ -127,7 +127,7 @@ def export(
     return content
 
 
-def check_exportable(model):
+def _check_exportable(model):
     """Raises TypeError for what is no plain, whole `keras.Model`."""
     if isinstance(model, GuidedTrainer):
         raise TypeError(

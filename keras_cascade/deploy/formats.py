@@ -169,23 +169,22 @@ def examples_of(model, data):
     ]
 
 
-def batches_of(model, examples, first=1):
-    """Examples in batches, the first of another size than the rest where the model takes any.
+def batches_of(model, examples):
+    """Examples in batches: of the size the model has fixed, or one of one and some of more.
 
     Args:
         model: a `keras.Model`.
         examples: list of arrays, one for each input.
-        first: size of the first batch.
 
     Returns:
-        List of lists of arrays. A model of a fixed batch size gets batches of that size.
+        List of lists of arrays.
     """
     fixed, count = model.inputs[0].shape[0], len(examples[0])
     if fixed is not None:
         starts = range(0, count - fixed + 1, fixed)
         bounds = [(start, start + fixed) for start in starts]
     else:
-        starts = [0, *range(first, count, _BATCH)]
+        starts = [0, *range(1, count, _BATCH)]
         bounds = list(itertools.pairwise([*starts, count]))
     return [[values[begin:end] for values in examples] for begin, end in bounds]
 

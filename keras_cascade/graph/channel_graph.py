@@ -237,12 +237,32 @@ class ChannelGraph:
             }
             if budget not in terms:
                 raise ValueError(f"Unknown budget {budget!r}: use 'macs', 'params' or 'channels'.")
-            labelled = terms[budget]()
-            self._costs[budget] = Cost(
-                [(c, [self.units_at(labels) for labels in factors]) for c, factors in labelled],
-                self.num_units,
-            )
+            self._costs[budget] = self._as_cost(terms[budget]())
         return self._costs[budget]
+
+    def layer_costs(self, masks=None):
+        """What each layer, or operation that multiplies, holds and costs.
+
+        Args:
+            masks: as for `macs`.
+
+        Returns:
+            Dict from name, in the order of the calls, to `(params, macs)`; MACs are None where the
+            input size is not fixed.
+
+        Raises:
+            ValueError: bad masks.
+        """
+        keep, found = self.keep_vector(masks), {}
+        firsts = dict(self.first_flows())
+        for call, flow in self._flow_of.items():
+            params, macs = found.get(call.name, (0, 0))
+            if call in firsts:
+                params = self._total(self._weight_terms(call, flow), keep)
+            found[call.name] = (params, macs + self._total(flow.macs or (), keep))
+        if not self.has_fixed_input:
+            return {name: (params, None) for name, (params, _) in found.items()}
+        return found
 
     @property
     def has_fixed_input(self):
@@ -300,15 +320,25 @@ class ChannelGraph:
         return [term for flow in self._flow_of.values() for term in flow.macs or ()]
 
     def _param_terms(self):
+        return [term for pair in self.first_flows() for term in self._weight_terms(*pair)]
+
+    def _weight_terms(self, call, flow):
+        axes_of = {id(variable): axes for variable, axes in flow.weights}
         terms = []
-        for call, flow in self.first_flows():
-            axes_of = {id(variable): axes for variable, axes in flow.weights}
-            for variable in call.operation.weights:
-                axes = axes_of.get(id(variable), {})
-                labelled = {axis % len(variable.shape) for axis in axes}
-                fixed = [n for axis, n in enumerate(variable.shape) if axis not in labelled]
-                terms.append((int(np.prod(fixed)), list(axes.values())))
+        for variable in call.operation.weights:
+            axes = axes_of.get(id(variable), {})
+            labelled = {axis % len(variable.shape) for axis in axes}
+            fixed = [n for axis, n in enumerate(variable.shape) if axis not in labelled]
+            terms.append((int(np.prod(fixed)), list(axes.values())))
         return terms
+
+    def _as_cost(self, terms):
+        """The `Cost` of terms whose factors are labels."""
+        units = [(c, [self.units_at(labels) for labels in factors]) for c, factors in terms]
+        return Cost(units, self.num_units)
+
+    def _total(self, terms, keep):
+        return self._as_cost(terms).total(keep) if terms else 0
 
     def _channel_terms(self):
         units, first_labels = np.unique(self._unit_of, return_index=True)

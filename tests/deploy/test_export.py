@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 
 import keras
 import networks
@@ -154,6 +157,27 @@ def test_a_failed_write_leaves_the_former_export(tmp_path, monkeypatch):
         export(model, tmp_path / "out", FILES)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == before
+
+
+KILLED = """
+import os, signal, sys
+import keras
+from keras_cascade.deploy import export, formats
+formats.write_litert_of = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+export(model, sys.argv[1], ["saved_model", "litert"])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_export_leaves_the_former_one(tmp_path):
+    before = export(pruned(), tmp_path / "out", FILES)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "out")]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == before
+    for name in before["files"]:
+        assert (tmp_path / "out" / name).is_file()
 
 
 def test_what_only_masks_is_refused(tmp_path):

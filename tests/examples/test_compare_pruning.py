@@ -2,6 +2,7 @@
 
 import json
 
+import command_lines
 import pytest
 import running
 
@@ -62,7 +63,7 @@ USER_ERRORS = [
 
 def test_user_errors_are_one_line(tmp_path):
     common = ["--max_train_examples=64", f"--output_dir={tmp_path}"]
-    running.assert_user_errors(SCRIPT, common, USER_ERRORS)
+    command_lines.assert_user_errors("compare", common, USER_ERRORS)
 
 
 def test_help_is_readable():

@@ -2,6 +2,7 @@
 
 import json
 
+import command_lines
 import pytest
 import running
 
@@ -70,13 +71,13 @@ USER_ERRORS = [
     (["--optimizer=sdg"], "sdg"),
     (["--levels=half"], "--levels must be numbers"),
     (["--levels=0.5,0.999"], "cannot be removed"),
-    (["--teacher=nowhere.keras"], "no such file"),
+    (["nowhere.keras"], "There is no file"),
     (["--strategy=mirrored:0"], "Unknown strategy 'mirrored:0'"),
     (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),
-    (["left", "over"], "Unexpected argument 'left'"),
+    (["left", "over"], "Unexpected argument 'over'"),
 ]
 
 
 def test_user_errors_are_one_line(tmp_path):
     common = ["--max_train_examples=64", "--epochs=1", f"--output_dir={tmp_path}"]
-    running.assert_user_errors(SCRIPT, common, USER_ERRORS)
+    command_lines.assert_user_errors("train", common, USER_ERRORS)

@@ -11,8 +11,9 @@ import sys
 sys.path.insert(0, sys.argv.pop(1))
 name = sys.argv.pop(1)
 import os, signal
-import keras_cascade as kc, user_errors
-def main(argv):
+import keras_cascade as kc
+from keras_cascade.cli import user_errors
+def main():
     if name.startswith("SIG"):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have turned it off
         os.kill(os.getpid(), getattr(signal, name))

@@ -8,7 +8,7 @@ import keras_cascade as kc
 from keras_cascade import report
 
 # What may differ between a run and the one that goes on with it.
-_FREE = {"output_dir", "data_dir", "resume", "backup_every", "verbosity"}
+_FREE = {"output_dir", "data_dir", "resume", "backup_every", "verbosity", "allow_unsafe"}
 
 
 class Backups:
@@ -20,6 +20,9 @@ class Backups:
         every: steps between backups.
         resume: whether to go on with what is there; else it is deleted.
 
+    Attributes:
+        resumed: whether there was a run to go on with.
+
     Raises:
         ValueError: the folder holds a run of another configuration.
     """
@@ -30,7 +33,8 @@ class Backups:
             self.delete()
         wanted = json.loads(json.dumps({k: v for k, v in configuration.items() if k not in _FREE}))
         path = self._folder / "configuration.json"
-        if any(self._folder.glob("*/epoch_*")):
+        self.resumed = any(self._folder.glob("*/epoch_*"))
+        if self.resumed:
             self._check(json.loads(path.read_text()), wanted)
             print(f"Going on with the run in {self._folder.parent} (--noresume begins anew).")
         else:

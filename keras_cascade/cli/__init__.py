@@ -1,0 +1,1 @@
+"""The command line: `keras-cascade COMMAND ...`, one module a command, absl flags in each."""

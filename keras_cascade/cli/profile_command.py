@@ -1,0 +1,49 @@
+"""Shows params, multiply-accumulates and bytes of models, and their latency where asked.
+
+keras-cascade profile model.keras small.keras --latency
+"""
+
+import pathlib
+import tempfile
+
+from absl import flags
+
+from keras_cascade.cli import files
+from keras_cascade.deploy import measure_latency, write_litert
+from keras_cascade.profile import profile
+from keras_cascade.table import text_table
+from keras_cascade_command import quiet_stderr
+
+flags.DEFINE_bool("latency", False, "Time the models on LiteRT, in turns, batch 1.")
+flags.DEFINE_integer("threads", 1, "Threads that each may use.", lower_bound=1)
+flags.DEFINE_integer("runs", 50, "Timed runs of each.", lower_bound=1)
+flags.adopt_module_key_flags(files)
+
+FLAGS = flags.FLAGS
+ARGUMENTS = ["MODEL.keras..."]
+
+
+def main(*paths):
+    models = [files.load_model(path) for path in paths]
+    header = ["model", "params", "not zero", "MACs", "bytes"]
+    rows = [[path, *_sizes(model)] for path, model in zip(paths, models, strict=True)]
+    if FLAGS.latency:
+        header += ["median ms", "p10", "p90"]
+        for row, found in zip(rows, _latencies(models), strict=True):
+            row += [f"{found.median_ms:.2f}", f"{found.p10_ms:.2f}", f"{found.p90_ms:.2f}"]
+    print(text_table(header, rows))
+
+
+def _sizes(model):
+    found = profile(model)
+    macs = "-" if found.macs is None else f"{found.macs:,}"
+    return [f"{found.params:,}", f"{found.nonzero_params:,}", macs, f"{found.bytes:,}"]
+
+
+def _latencies(models):
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
+        paths = {}
+        for number, model in enumerate(models):
+            paths[number] = pathlib.Path(folder, f"{number}.tflite")
+            write_litert(model, paths[number])
+        return measure_latency(paths, threads=FLAGS.threads, runs=FLAGS.runs).values()
