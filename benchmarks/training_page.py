@@ -75,8 +75,8 @@ def _section(result):
     )
     return (
         f"## {' and '.join(names)}\n\nWidth {options['width']:g}, batches of "
-        f"{options['batch_size']}, {options['steps']} timed steps in each of {options['rounds']} "
-        f"rounds; {versions}.\n\n{table}\n"
+        f"{options['batch_size']}; rounds: {options['rounds']}, timed steps in each: "
+        f"{options['steps']}. {versions}.\n\n{table}\n"
     )
 
 
