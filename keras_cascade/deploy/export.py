@@ -80,7 +80,7 @@ def export(
             shape, a path that holds something else.
         ExportError: a file gives something else than the model; nothing is left of the export.
         ImportError: a runtime is not installed; the message says which extra brings it.
-        RuntimeError: Keras runs on PyTorch.
+        RuntimeError: Keras runs on PyTorch, or on JAX and "onnx" is asked for.
         OSError: the folder cannot be written.
 
     Example:

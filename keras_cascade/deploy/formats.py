@@ -67,7 +67,12 @@ def write_onnx(model, path):
 
 
 def require_onnx():
-    """Raises ImportError unless ONNX files can be written and run."""
+    """Raises ImportError, or RuntimeError, unless ONNX files can be written and run."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "ONNX files are written while Keras runs on TensorFlow. Save the model with "
+            "model.save('model.keras'), then load and export that with KERAS_BACKEND=tensorflow."
+        )
     try:
         import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401

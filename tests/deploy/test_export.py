@@ -63,6 +63,14 @@ def test_an_export_is_whole_and_says_what_it_is(tmp_path):
         assert found["relative_difference"] < 1e-5 and found["top1_agreement"] == 1.0
 
 
+@pytest.mark.only_on("jax", reason="the others do, or write nothing")
+def test_no_onnx_on_jax(tmp_path):
+    with pytest.raises(RuntimeError, match="ONNX files are written .* KERAS_BACKEND=tensorflow"):
+        export(pruned(), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.only_on("tensorflow", reason="Keras writes ONNX elsewhere by other means")
 def test_onnx(tmp_path):
     pytest.importorskip("tf2onnx", reason="ONNX needs the extra onnx")
     for number, model in enumerate((pruned(), two_branches())):
@@ -97,7 +105,7 @@ def test_quantized_files_are_smaller_and_near(tmp_path, quantize):
         sizes[kind] = manifest["files"]["model.tflite"]["bytes"]
     weights = 4 * model.count_params()
     share = {None: 1.0, "float16": 0.5, "dynamic": 0.25, "int8": 0.25}[quantize]
-    assert sizes[quantize] == pytest.approx(share * weights, rel=0.1)
+    assert sizes[quantize] == pytest.approx(share * weights, rel=0.2)
     parity = manifest["parity"]["litert"]
     assert parity["relative_difference"] < {None: 1e-5, "float16": 3e-3}.get(quantize, 0.1)
     assert parity["relative_difference"] > {None: -1.0}.get(quantize, 1e-6)
@@ -235,6 +243,7 @@ def test_other_things_are_not_replaced(tmp_path):
     assert kept.read_text() == "years of work"
 
 
+@pytest.mark.only_on("tensorflow", reason="JAX exports no convolution over an open size")
 def test_an_open_input_size_needs_examples(tmp_path):
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs)))
