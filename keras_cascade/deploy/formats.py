@@ -63,7 +63,10 @@ def write_litert_of(saved_model, path, quantize=None, calibration=()):
 def write_onnx(model, path):
     """Writes a model as an ONNX file."""
     require_onnx()
-    model.export(path, format="onnx", verbose=False)
+    with warnings.catch_warnings():
+        # Keras looks for names that NumPy has dropped, which tf2onnx still asks for.
+        warnings.filterwarnings("ignore", r"In the future `np\.", FutureWarning)
+        model.export(path, format="onnx", verbose=False)
 
 
 def require_onnx():

@@ -71,6 +71,7 @@ def test_no_onnx_on_jax(tmp_path):
 
 
 @pytest.mark.only_on("tensorflow", reason="Keras writes ONNX elsewhere by other means")
+@pytest.mark.filterwarnings("error::FutureWarning")
 def test_onnx(tmp_path):
     pytest.importorskip("tf2onnx", reason="ONNX needs the extra onnx")
     for number, model in enumerate((pruned(), two_branches())):
