@@ -90,6 +90,7 @@ ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command agai
 
 
 def main():
+    """Runs what of the grid is not finished, and writes the report."""
     grid = study.Grid(
         models=tuple(FLAGS.models),
         datasets=tuple(FLAGS.datasets),

@@ -29,6 +29,7 @@ ARGUMENTS = ["MODEL.keras"]
 
 
 def main(path):
+    """Exports the model and shows how far each file is off."""
     model = files.load_model(path)
     examples, record = _examples(), files.read_record(path)
     with quiet_stderr():
@@ -58,11 +59,10 @@ def _examples():
     if path is None:
         return None
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:
         raise ValueError(
             f"--representative_data={path} is damaged, or no .npy file of numbers: {error}"
         ) from error
-    return array

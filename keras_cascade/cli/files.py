@@ -9,7 +9,10 @@ import keras
 from absl import flags
 
 from keras_cascade.deploy import write_keras
+from keras_cascade.profile import profile
 from keras_cascade.report import writable_folder, write_json
+
+SIZES = ("params", "not zero", "MACs", "bytes")
 
 flags.DEFINE_bool(
     "allow_unsafe",
@@ -45,6 +48,13 @@ def load_model(path):
                 "it, add --allow_unsafe."
             ) from error
         raise ValueError(f"'{path}' cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def sizes(model):
+    """What a model holds and costs, as strings under the titles `SIZES`."""
+    found = profile(model)
+    macs = "-" if found.macs is None else f"{found.macs:,}"
+    return [f"{found.params:,}", f"{found.nonzero_params:,}", macs, f"{found.bytes:,}"]
 
 
 def record_path(path):

@@ -15,6 +15,7 @@ ARGUMENTS = ["MODEL.keras"]
 
 
 def main(path):
+    """Prints the channel groups and the costs."""
     graph = ChannelGraph(files.load_model(path))
     print(graph.summary())
     print(f"\n{_costs_table(graph)}")

@@ -10,7 +10,6 @@ from absl import flags
 
 from keras_cascade.cli import files
 from keras_cascade.deploy import measure_latency, write_litert
-from keras_cascade.profile import profile
 from keras_cascade.table import text_table
 from keras_cascade_command import quiet_stderr
 
@@ -24,20 +23,15 @@ ARGUMENTS = ["MODEL.keras..."]
 
 
 def main(*paths):
+    """Prints sizes, and latencies where asked."""
     models = [files.load_model(path) for path in paths]
-    header = ["model", "params", "not zero", "MACs", "bytes"]
-    rows = [[path, *_sizes(model)] for path, model in zip(paths, models, strict=True)]
+    header = ["model", *files.SIZES]
+    rows = [[path, *files.sizes(model)] for path, model in zip(paths, models, strict=True)]
     if FLAGS.latency:
         header += ["median ms", "p10", "p90"]
         for row, found in zip(rows, _latencies(models), strict=True):
             row += [f"{found.median_ms:.2f}", f"{found.p10_ms:.2f}", f"{found.p90_ms:.2f}"]
     print(text_table(header, rows))
-
-
-def _sizes(model):
-    found = profile(model)
-    macs = "-" if found.macs is None else f"{found.macs:,}"
-    return [f"{found.params:,}", f"{found.nonzero_params:,}", macs, f"{found.bytes:,}"]
 
 
 def _latencies(models):

@@ -7,7 +7,6 @@ from absl import flags
 
 from keras_cascade.cli import files
 from keras_cascade.graph import ChannelGraph
-from keras_cascade.profile import profile
 from keras_cascade.saliency import prune_masks
 from keras_cascade.surgery import Surgeon, pruning_record
 from keras_cascade.table import text_table
@@ -34,6 +33,7 @@ _CHOICES = ("budget", "criterion", "scope", "round_to", "min_channels", "keep")
 
 
 def main(path):
+    """Writes the smaller model and how it was pruned."""
     output = files.output_path(FLAGS.output)
     model = files.load_model(path)
     graph = ChannelGraph(model)
@@ -42,12 +42,6 @@ def main(path):
     small = Surgeon(model, graph).extract(masks)
     record = pruning_record(graph, masks, amount=FLAGS.amount, **choices)
     files.write_pruned(small, output, record)
-    rows = [[name, *_sizes(one)] for name, one in ((path, model), (FLAGS.output, small))]
-    print(text_table(["model", "params", "MACs", "bytes"], rows))
+    rows = [[name, *files.sizes(one)] for name, one in ((path, model), (FLAGS.output, small))]
+    print(text_table(["model", *files.SIZES], rows))
     print(f"\nHow it was pruned: {files.record_path(output)}. It wants fine-tuning.")
-
-
-def _sizes(model):
-    found = profile(model)
-    macs = "-" if found.macs is None else f"{found.macs:,}"
-    return [f"{found.params:,}", macs, f"{found.bytes:,}"]

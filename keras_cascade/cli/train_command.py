@@ -107,6 +107,7 @@ ARGUMENTS = ["[MODEL.keras]"]
 
 
 def main(teacher=None):
+    """Trains, evaluates, and writes results, student and exports."""
     settings = _settings()
     scope, replicas = recipe.distribution_scope(FLAGS.strategy)
     output_dir = report.writable_folder(FLAGS.output_dir)

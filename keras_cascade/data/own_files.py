@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from keras_cascade.data.sources import Source, image_folder_source, import_extra
+from keras_cascade.data.sources import Source, array_source, image_folder_source
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # What TensorFlow decodes, by its first bytes.
@@ -41,9 +41,9 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
 
     Example:
         >>> images = np.zeros((4, 8, 8, 1), "uint8")
-        >>> np.savez("/tmp/zeros.npz", x_train=images, y_train=[0, 1, 0, 1],
+        >>> np.savez("zeros.npz", x_train=images, y_train=[0, 1, 0, 1],
         ...          x_test=images, y_test=[0, 1, 0, 1])  # doctest: +SKIP
-        >>> own_source("/tmp/zeros.npz", None).classes  # doctest: +SKIP
+        >>> own_source("zeros.npz", None).classes  # doctest: +SKIP
         2
     """
     if path.endswith(".npz"):
@@ -56,22 +56,11 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
 
 
 def _npz_source(path: str, max_train_examples: int | None) -> Source:
-    tf = import_extra("tensorflow", "Loading data sets")
     x_train, y_train, x_test, y_test = _read(path)
     classes = int(max(y_train.max(), y_test.max())) + 1
     if classes < 2:
         raise ValueError(f"'{path}' has images of one class only; a classifier needs two.")
-    x_train, y_train = x_train[:max_train_examples], y_train[:max_train_examples]
-    return Source(
-        train=tf.data.Dataset.from_tensor_slices((x_train, y_train)),
-        test=tf.data.Dataset.from_tensor_slices((x_test, y_test)),
-        decode=lambda image: image,
-        image_shape=x_train.shape[1:],
-        dtype=x_train.dtype,
-        classes=classes,
-        train_examples=len(x_train),
-        test_examples=len(x_test),
-    )
+    return array_source(x_train, y_train, x_test, y_test, classes, max_train_examples)
 
 
 def _read(path: str) -> list[np.ndarray]:

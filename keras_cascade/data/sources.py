@@ -96,7 +96,6 @@ def digits_source(max_train_examples: int | None) -> Source:
         >>> digits_source(max_train_examples=100).train_examples
         100
     """
-    tf = import_extra("tensorflow", "Loading data sets")
     datasets = import_extra("sklearn.datasets", "The data set 'digits'")
     selection = import_extra("sklearn.model_selection", "The data set 'digits'")
     digits = datasets.load_digits()
@@ -105,14 +104,21 @@ def digits_source(max_train_examples: int | None) -> Source:
     x_train, x_test, y_train, y_test = selection.train_test_split(
         images, labels, test_size=_DIGITS_TEST_EXAMPLES, stratify=labels, random_state=0
     )
+    classes = len(digits.target_names)
+    return array_source(x_train, y_train, x_test, y_test, classes, max_train_examples)
+
+
+def array_source(x_train, y_train, x_test, y_test, classes, max_train_examples) -> Source:
+    """A `Source` of images and int32 labels that are arrays, of the first so many to train on."""
+    tf = import_extra("tensorflow", "Loading data sets")
     x_train, y_train = x_train[:max_train_examples], y_train[:max_train_examples]
     return Source(
         train=tf.data.Dataset.from_tensor_slices((x_train, y_train)),
         test=tf.data.Dataset.from_tensor_slices((x_test, y_test)),
         decode=lambda image: image,
-        image_shape=images.shape[1:],
-        dtype=images.dtype,
-        classes=len(digits.target_names),
+        image_shape=x_train.shape[1:],
+        dtype=x_train.dtype,
+        classes=classes,
         train_examples=len(x_train),
         test_examples=len(x_test),
     )
