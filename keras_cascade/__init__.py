@@ -24,8 +24,15 @@ from keras_cascade.cascade import (
     TrainingBackup,
     TrainingInterrupted,
 )
-from keras_cascade.deploy import ExportError, export
-from keras_cascade.graph import ChannelGraph, ChannelGroup, Flow, KeepWhole, register_rule
+from keras_cascade.deploy import ExportError, export, prune_to_latency
+from keras_cascade.graph import (
+    ChannelGraph,
+    ChannelGroup,
+    Flow,
+    KeepWhole,
+    register_budget,
+    register_rule,
+)
 from keras_cascade.profile import ModelProfile, netscore, performance_efficiency, profile
 from keras_cascade.saliency import prune, prune_masks
 from keras_cascade.sparsity import SparsityGuard, from_tf_keras, prune_weights, to_tf_keras
@@ -62,8 +69,10 @@ __all__ = [
     "profile",
     "prune",
     "prune_masks",
+    "prune_to_latency",
     "prune_weights",
     "pruning_record",
+    "register_budget",
     "register_rule",
     "to_tf_keras",
 ]

@@ -1,18 +1,36 @@
 """Cuts the least salient channels of a model in one go; the result wants fine-tuning.
 
 keras-cascade prune model.keras --amount=0.5 --budget=macs --output=small.keras
+keras-cascade prune model.keras --milliseconds=4 --threads=2 --round_to=8 --output=small.keras
 """
 
 from absl import flags
 
 from keras_cascade.cli import files
+from keras_cascade.deploy import QUANTIZATIONS, prune_to_latency
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import prune_masks
 from keras_cascade.surgery import Surgeon, pruning_record
 from keras_cascade.table import text_table
+from keras_cascade_command import quiet_stderr
 
 flags.DEFINE_float("amount", 0.5, "Fraction of the budget to remove.")
-flags.DEFINE_enum("budget", "macs", ["macs", "params", "channels"], "What --amount is a part of.")
+flags.DEFINE_enum(
+    "budget",
+    "macs",
+    ["macs", "params", "channels", "latency"],
+    "What --amount is a part of; latency is measured on LiteRT, one thread, float32.",
+)
+flags.DEFINE_float(
+    "milliseconds",
+    None,
+    "In place of --amount and --budget: what one run on LiteRT shall take on this machine.",
+    lower_bound=0,
+)
+flags.DEFINE_integer("threads", 1, "Threads that LiteRT may use, for --milliseconds.", 1)
+flags.DEFINE_enum(
+    "quantize", None, QUANTIZATIONS, "Of the LiteRT file that --milliseconds is about."
+)
 flags.DEFINE_enum(
     "criterion",
     "l2",
@@ -29,19 +47,35 @@ flags.adopt_module_key_flags(files)
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["MODEL.keras"]
-_CHOICES = ("budget", "criterion", "scope", "round_to", "min_channels", "keep")
+_CHOICES = ("criterion", "scope", "round_to", "min_channels", "keep")
 
 
 def main(path):
     """Writes the smaller model and how it was pruned."""
     output = files.output_path(FLAGS.output)
     model = files.load_model(path)
-    graph = ChannelGraph(model)
     choices = {name: FLAGS[name].value for name in _CHOICES}
-    masks = prune_masks(model, FLAGS.amount, **choices)
-    small = Surgeon(model, graph).extract(masks)
-    record = pruning_record(graph, masks, amount=FLAGS.amount, **choices)
+    with quiet_stderr():
+        small, masks, asked = _by_time(model, choices) or _by_amount(model, choices)
+    record = pruning_record(ChannelGraph(model), masks, **asked, **choices)
     files.write_pruned(small, output, record)
     rows = [[name, *files.sizes(one)] for name, one in ((path, model), (FLAGS.output, small))]
     print(text_table(["model", *files.SIZES], rows))
     print(f"\nHow it was pruned: {files.record_path(output)}. It wants fine-tuning.")
+
+
+def _by_amount(model, choices):
+    """The smaller model, its masks, and what was asked for."""
+    masks = prune_masks(model, FLAGS.amount, budget=FLAGS.budget, **choices)
+    asked = {"amount": FLAGS.amount, "budget": FLAGS.budget}
+    return Surgeon(model).extract(masks), masks, asked
+
+
+def _by_time(model, choices):
+    """The same where milliseconds were asked for; else None."""
+    if FLAGS.milliseconds is None:
+        return None
+    asked = {name: FLAGS[name].value for name in ("milliseconds", "threads", "quantize")}
+    small, masks, reached = prune_to_latency(model, **asked, **choices)
+    print(f"It takes {reached:.3g} ms.\n")
+    return small, masks, {**asked, "budget": "latency", "reached_milliseconds": reached}

@@ -25,12 +25,14 @@ def write_keras(model, path):
         temporary.unlink(missing_ok=True)
 
 
-def write_litert(model, path):
-    """Writes a model as a LiteRT file alone; `export` compares it with the model besides.
+def write_litert(model, path, quantize=None):
+    """Writes a model as a LiteRT file alone, to be measured; `export` compares it besides.
 
     Args:
         model: a built functional `keras.Model`.
         path: where to write, ending in `.tflite`.
+        quantize: None, "float16", "dynamic" or "int8", whose ranges are found on random numbers:
+            its speed is right, its outputs are not.
 
     Raises:
         OSError: the folder cannot be written.
@@ -38,8 +40,12 @@ def write_litert(model, path):
     """
     formats.check_backend()
     path = pathlib.Path(path)
+    calibration = ()
+    if quantize == "int8":
+        batches = formats.batches_of(model, formats.random_examples(model, count=2))
+        calibration = formats.named_batches(model, batches)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="tmp_") as folder:
         saved_model, temporary = pathlib.Path(folder, "saved_model"), pathlib.Path(folder, "tflite")
         formats.write_saved_model(model, saved_model)
-        formats.write_litert_of(saved_model, temporary)
+        formats.write_litert_of(saved_model, temporary, quantize, calibration)
         temporary.replace(path)

@@ -188,8 +188,7 @@ def _write(model, folder, formats, quantize, batches):
     if "saved_model" in formats or "litert" in formats:
         file_formats.write_saved_model(model, saved_model)
     if "litert" in formats:
-        names = [tensor.name for tensor in model.inputs]
-        calibration = [dict(zip(names, batch, strict=True)) for batch in batches]
+        calibration = file_formats.named_batches(model, batches)
         file_formats.write_litert_of(saved_model, folder / _FILES["litert"], quantize, calibration)
     if "saved_model" not in formats:
         shutil.rmtree(saved_model, ignore_errors=True)

@@ -197,6 +197,12 @@ def batches_of(model, examples):
     return [[values[begin:end] for values in examples] for begin, end in bounds]
 
 
+def named_batches(model, batches):
+    """Batches of arrays as dicts from the names of the model's inputs, which calibration takes."""
+    names = [tensor.name for tensor in model.inputs]
+    return [dict(zip(names, batch, strict=True)) for batch in batches]
+
+
 def random_examples(model, count=16):
     """Normal numbers, zeros where a model takes integers: list of arrays, one for each input."""
     random = np.random.default_rng(0)

@@ -9,6 +9,7 @@ group, are its public form.
 
 import numpy as np
 
+from keras_cascade.graph.budgets import registered_cost
 from keras_cascade.graph.cost import Cost
 from keras_cascade.graph.grouping import group_channels
 from keras_cascade.graph.stored_masks import masks_from_text, masks_to_text
@@ -228,17 +229,30 @@ class ChannelGraph:
         return self.cost("params").total(self.keep_vector(masks))
 
     def cost(self, budget):
-        """The `Cost` in "macs", "params" or "channels" (of prunable groups)."""
+        """The `Cost` in "macs", "params", "channels" (prunable ones) or a registered budget."""
         if budget not in self._costs:
             terms = {
                 "macs": self._mac_terms,
                 "params": self._param_terms,
                 "channels": self._channel_terms,
             }
-            if budget not in terms:
-                raise ValueError(f"Unknown budget {budget!r}: use 'macs', 'params' or 'channels'.")
-            self._costs[budget] = self._as_cost(terms[budget]())
+            self._costs[budget] = (
+                self.as_cost(terms[budget]()) if budget in terms else registered_cost(budget, self)
+            )
         return self._costs[budget]
+
+    def as_cost(self, terms):
+        """A `Cost` of this graph's units.
+
+        Args:
+            terms: list of `(coefficient, [labels, ...])`: as for `Cost`, with the labels that
+                `Channels` and `Flow` hold in the place of units.
+
+        Returns:
+            A `Cost`.
+        """
+        units = [(c, [self.units_at(labels) for labels in factors]) for c, factors in terms]
+        return Cost(units, self.num_units)
 
     def layer_costs(self, masks=None):
         """What each layer, or operation that multiplies, holds and costs.
@@ -332,13 +346,8 @@ class ChannelGraph:
             terms.append((int(np.prod(fixed)), list(axes.values())))
         return terms
 
-    def _as_cost(self, terms):
-        """The `Cost` of terms whose factors are labels."""
-        units = [(c, [self.units_at(labels) for labels in factors]) for c, factors in terms]
-        return Cost(units, self.num_units)
-
     def _total(self, terms, keep):
-        return self._as_cost(terms).total(keep) if terms else 0
+        return self.as_cost(terms).total(keep) if terms else 0
 
     def _channel_terms(self):
         units, first_labels = np.unique(self._unit_of, return_index=True)

@@ -33,7 +33,9 @@ def prune(
     Args:
         model: a built Functional or Sequential `keras.Model`; it is not changed.
         amount: fraction of the budget to remove, in (0, 1).
-        budget: what `amount` is a fraction of: "macs" (of one example), "params" or "channels".
+        budget: what `amount` is a fraction of: "macs" (of one example), "params", "channels",
+            "latency" (on LiteRT, measured: `keras_cascade.deploy.LatencyTable`) or one that
+            `register_budget` made.
         criterion: what makes a channel salient. "l2", "l1": the norm of its filters. "bn_scale":
             |gamma| of its BatchNormalization. "fpgm": how far its filter lies from the others.
             "taylor": the loss at stake, from `data` and `loss`. "random". Or a function from a
@@ -66,9 +68,9 @@ def prune(
     ```
     """
     graph = ChannelGraph(model)
-    limits = _limits(budget, scope, round_to, min_channels, keep)
-    masks = _choose(graph, amount, criterion, data, loss, limits)
-    return Surgeon(model, graph).extract(masks, verify=verify)
+    choices = {"round_to": round_to, "min_channels": min_channels, "keep": keep}
+    scored = OneShot(graph, budget, criterion, scope=scope, data=data, loss=loss, **choices)
+    return Surgeon(model, graph).extract(scored.masks(amount), verify=verify)
 
 
 def prune_masks(
@@ -104,29 +106,64 @@ def prune_masks(
     small = kc.Surgeon(model).extract(masks)
     ```
     """
-    limits = _limits(budget, scope, round_to, min_channels, keep)
-    return _choose(ChannelGraph(model), amount, criterion, data, loss, limits)
+    choices = {"round_to": round_to, "min_channels": min_channels, "keep": keep}
+    graph = ChannelGraph(model)
+    scored = OneShot(graph, budget, criterion, scope=scope, data=data, loss=loss, **choices)
+    return scored.masks(amount)
 
 
-def _limits(budget, scope, round_to, min_channels, keep):
-    return {
-        "budget": budget,
-        "scope": scope,
-        "round_to": 1 if round_to is None else round_to,
-        "min_channels": min_channels,
-        "keep": keep,
-    }
+class OneShot:
+    """Channels that are scored once, for masks of any amount.
 
+    Args:
+        graph: `ChannelGraph` of the model.
+        budget, criterion, scope, data, loss, round_to, min_channels, keep: as for `prune`.
 
-def _choose(graph, amount, criterion, data, loss, limits):
-    relative = not callable(criterion) and criterion in CRITERIA
-    ranking = Ranking(graph, **limits, per_cost=not relative)
-    ranking.check(amount)
-    scores = np.asarray(_scorer(criterion, data, loss)(graph), float)
-    _check_scores(scores, ranking, criterion)
-    if relative and ranking.scope == "global":
-        scores = group_shares(graph, scores)
-    return graph.masks(ranking.keep(scores, amount))
+    Raises:
+        ValueError: as `prune`, but for the amount.
+    """
+
+    def __init__(
+        self,
+        graph,
+        budget="macs",
+        criterion="l2",
+        *,
+        scope="global",
+        data=None,
+        loss=None,
+        round_to=None,
+        min_channels=1,
+        keep=(),
+    ):
+        relative = not callable(criterion) and criterion in CRITERIA
+        round_to = 1 if round_to is None else round_to
+        self._ranking = Ranking(graph, budget, scope, round_to, min_channels, keep, not relative)
+        self._criterion, self._score = criterion, _scorer(criterion, data, loss)
+        self._by_share = relative and scope == "global"
+
+    def masks(self, amount):
+        """The masks that remove a fraction of the budget.
+
+        Args:
+            amount: the fraction, in (0, 1).
+
+        Returns:
+            Dict from each prunable group's name to a bool array of shape `(group.size,)`.
+
+        Raises:
+            ValueError: an amount outside (0, 1) or beyond what the floors allow; a criterion
+                without a score for a channel.
+        """
+        self._ranking.check(amount)  # before the scores, which can take long
+        return self._ranking.graph.masks(self._ranking.keep(self._scores, amount))
+
+    @functools.cached_property
+    def _scores(self):
+        graph = self._ranking.graph
+        scores = np.asarray(self._score(graph), float)
+        _check_scores(scores, self._ranking, self._criterion)
+        return group_shares(graph, scores) if self._by_share else scores
 
 
 def _scorer(criterion, data, loss):

@@ -111,6 +111,26 @@ def test_prune_and_export(model_file, tmp_path):
     assert json.loads((out / "manifest.json").read_text()) == manifest
 
 
+@pytest.mark.slow
+def test_prune_by_latency(model_file, tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    small = tmp_path / "small.keras"
+    output = f"--output={small}"
+    pruned, too_slow = command_lines.run(
+        "prune",
+        [model_file, "--budget=latency", "--amount=0.2", output],
+        [model_file, "--milliseconds=1000", output],
+    )
+    assert (pruned[0], pruned[2]) == (0, "")
+    record = json.loads((tmp_path / "small.pruning.json").read_text())
+    assert (record["budget"], record["amount"]) == ("latency", 0.2)
+    assert (
+        kc.profile(keras.saving.load_model(small)).macs < kc.profile(networks.small_convnet()).macs
+    )
+    assert_one_line(too_slow, "milliseconds must lie", "what the whole model takes")
+
+
 def test_user_errors_are_one_line(model_file, tmp_path):
     torn, code = tmp_path / "torn.keras", tmp_path / "code.keras"
     torn.write_bytes(model_file.read_bytes()[:2000])

@@ -1,0 +1,111 @@
+"""prune_to_latency: one-shot pruning to so many milliseconds, measured."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_cascade.deploy.artefacts import write_litert
+from keras_cascade.deploy.latency import measure_latency
+from keras_cascade.deploy.latency_table import LatencyTable
+from keras_cascade.graph import ChannelGraph, register_budget
+from keras_cascade.saliency import OneShot
+from keras_cascade.surgery import Surgeon
+
+_ROUNDS = 6
+
+
+def prune_to_latency(
+    model,
+    milliseconds,
+    *,
+    threads=1,
+    quantize=None,
+    cache=None,
+    tolerance=0.05,
+    runs=100,
+    **choices,
+):
+    """Removes channels until one run of the model on LiteRT takes so many milliseconds.
+
+    The amount is a fraction of the latency that `LatencyTable` predicts. The smaller model is
+    measured, in turns with the whole one, and the amount corrected until the time fits.
+
+    Args:
+        model: a built Functional or Sequential `keras.Model` of fixed input size; it is not
+            changed.
+        milliseconds: what the median run on one example shall take, on this machine when it is as
+            fast as at the start.
+        threads, quantize, cache: as for `LatencyTable`.
+        tolerance: by what fraction of `milliseconds` the result may be off.
+        runs: timed runs of each model.
+        **choices: `criterion`, `scope`, `data`, `loss`, `round_to`, `min_channels`, `keep`, as for
+            `prune`.
+
+    Returns:
+        The smaller model, a functional `keras.Model`; the masks it was cut by; and the milliseconds
+        it takes.
+
+    Raises:
+        ValueError: the model is as fast already, or cannot be made so fast; and as `prune`.
+        ImportError: LiteRT is not installed (the extra `litert`).
+        RuntimeError: Keras runs on PyTorch, which writes no LiteRT files.
+
+    Example:
+
+    ```python
+    small, masks, reached = kc.prune_to_latency(model, 4.0, round_to=8)  # milliseconds
+    ```
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        stopwatch = _Stopwatch(model, folder, threads, quantize, runs)
+        left = milliseconds / stopwatch.whole
+        if not 0 < left < 1:
+            raise ValueError(
+                "milliseconds must lie between 0 and what the whole model takes, "
+                f"{stopwatch.whole:.3g} ms; got {milliseconds}."
+            )
+        budget = f"latency ({quantize or 'float32'}, threads: {threads})"
+        register_budget(budget, LatencyTable(threads=threads, quantize=quantize, cache=cache))
+        scored, surgeon = OneShot(ChannelGraph(model), budget, **choices), Surgeon(model)
+        nearest = None
+        for _ in range(_ROUNDS):
+            masks = scored.masks(1 - left)
+            small = surgeon.extract(masks)
+            reached = stopwatch.milliseconds(small)
+            off = abs(reached / milliseconds - 1)
+            if nearest is None or off < nearest[0]:
+                nearest = off, small, masks, reached
+            if off <= tolerance / 2:
+                break
+            # Latency goes with a power of what is predicted to be left, at first unknown.
+            power = np.clip(np.log(reached / stopwatch.whole) / np.log(left), 0.5, 3.0)
+            left = min(left * (milliseconds / reached) ** (1 / power), 0.999)
+    off, small, masks, reached = nearest
+    if off > tolerance:
+        raise ValueError(
+            f"The nearest that {_ROUNDS} rounds came to {milliseconds} ms is {reached:.3g} ms. "
+            "Raise the tolerance, lower round_to, or measure on a machine that does nothing else."
+        )
+    return small, masks, reached
+
+
+class _Stopwatch:
+    """Times models on LiteRT as if the machine stayed as fast as at the start."""
+
+    def __init__(self, model, folder, threads, quantize, runs):
+        self._paths = {name: pathlib.Path(folder, f"{name}.tflite") for name in ("whole", "small")}
+        self._threads, self._quantize, self._runs = threads, quantize, runs
+        write_litert(model, self._paths["whole"], quantize)
+        (self.whole,) = self._medians("whole")
+
+    def milliseconds(self, small):
+        """What a model takes, by its ratio to the whole one at the same time."""
+        write_litert(small, self._paths["small"], self._quantize)
+        whole, milliseconds = self._medians("whole", "small")
+        return milliseconds / whole * self.whole
+
+    def _medians(self, *names):
+        paths = {name: self._paths[name] for name in names}
+        found = measure_latency(paths, threads=self._threads, runs=self._runs)
+        return [found[name].median_ms for name in names]

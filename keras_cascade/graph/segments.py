@@ -1,0 +1,85 @@
+"""Segments: a traced model cut before every call that multiplies.
+
+A runtime fuses what follows a convolution into it, so a layer's latency is measured with what comes
+behind it: normalisation, activation, addition. The segments of a model are all of its calls, each
+once, and what they take adds up to what the model takes.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_cascade.graph.tracing import Trace, renamed, replay
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segment:
+    """Some calls in a row.
+
+    Attributes:
+        traced: their `Trace`; its inputs are what they read of other segments, its outputs what
+            those read of them.
+        macs: terms of a `Cost`: multiply-accumulates, with labels as factors.
+        elements: terms of a `Cost`: how many numbers go in and out.
+    """
+
+    traced: Trace
+    macs: list
+    elements: list
+
+    def model(self):
+        """The segment as a functional `keras.Model` that shares the layers."""
+        inputs = [
+            keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+            for tensor in self.traced.inputs
+        ]
+        values = replay(self.traced, inputs, renamed)
+        return keras.Model(inputs, [values[tensor] for tensor in self.traced.outputs])
+
+
+def segments(graph):
+    """Cuts the model of a `ChannelGraph` into its segments.
+
+    Args:
+        graph: a `ChannelGraph` of a model of fixed input size.
+
+    Returns:
+        List of `Segment`, in the order of the calls.
+    """
+    parts = []
+    for call in graph.trace.calls:
+        if not parts or graph.flow(call).macs:
+            parts.append([])
+        parts[-1].append(call)
+    made_in = {tensor: part for part, calls in enumerate(parts) for tensor in _outputs(calls)}
+    crossing = dict.fromkeys(graph.trace.outputs)
+    for part, calls in enumerate(parts):
+        crossing.update((tensor, None) for tensor in _inputs(calls) if made_in.get(tensor) != part)
+    return [_segment(graph, calls, crossing) for calls in parts]
+
+
+def _segment(graph, calls, crossing):
+    made = _outputs(calls)
+    inputs = [tensor for tensor in _inputs(calls) if tensor not in made]
+    outputs = [tensor for tensor in made if tensor in crossing]
+    return Segment(
+        Trace(graph.model, calls, inputs, outputs),
+        macs=[term for call in calls for term in graph.flow(call).macs or ()],
+        elements=[_elements(tensor, graph.channels[tensor]) for tensor in inputs + outputs],
+    )
+
+
+def _elements(tensor, channels):
+    sizes = tensor.shape[1:]
+    if channels.labels is None:
+        return int(np.prod(sizes)), []
+    return int(np.prod(sizes)) // len(channels), [channels.labels]
+
+
+def _inputs(calls):
+    return list(dict.fromkeys(tensor for call in calls for tensor in call.inputs))
+
+
+def _outputs(calls):
+    return list(dict.fromkeys(tensor for call in calls for tensor in call.outputs))
