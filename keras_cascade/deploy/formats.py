@@ -11,6 +11,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_cascade.deploy.known_shapes import with_known_shapes
 from keras_cascade.deploy.litert import open_interpreter
 
 # Calibration reads the range of every activation; more examples hardly change it.
@@ -29,8 +30,8 @@ def check_backend():
 
 
 def write_saved_model(model, path):
-    """Writes a model as a SavedModel folder."""
-    model.export(path, format="tf_saved_model", verbose=False)
+    """Writes a built Functional or Sequential model as a SavedModel folder."""
+    with_known_shapes(model).export(path, format="tf_saved_model", verbose=False)
 
 
 def write_litert_of(saved_model, path, quantize=None, calibration=()):

@@ -5,7 +5,7 @@ import networks
 import numpy as np
 import pytest
 
-from keras_cascade.deploy import write_keras, write_litert
+from keras_cascade.deploy import formats, open_interpreter, write_keras, write_litert
 
 
 @pytest.mark.only_on("torch", reason="the others write LiteRT files")
@@ -32,3 +32,21 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         keras.saving.load_model(path).get_weights(), model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(saved, weight)
+
+
+@pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch writes no .tflite")
+def test_xnnpack_takes_a_model_that_reshapes_whole(tmp_path):
+    """Behind a shape that is computed nothing would be; and batches stay as free as they were."""
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    gates = keras.layers.Reshape((1, 1, 8))(keras.layers.GlobalAveragePooling2D()(x))
+    x = keras.layers.Multiply()([x, keras.layers.Conv2D(8, 1, activation="sigmoid")(gates)])
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    write_litert(model, tmp_path / "model.tflite")
+    interpreter = open_interpreter(tmp_path / "model.tflite")
+    interpreter.allocate_tensors()
+    names = [operation["op_name"] for operation in interpreter._get_ops_details()]
+    assert names.count("DELEGATE") == 1 and "SHAPE" not in names
+    images = np.random.default_rng(0).standard_normal((5, 4, 4, 3)).astype("float32")
+    (found,) = formats.open_litert(tmp_path / "model.tflite", model)([images])
+    np.testing.assert_allclose(found, model(images), atol=1e-5)
