@@ -84,13 +84,12 @@ def _measure(folder, run):
         "student": folder / "student.keras",
     }
     models = {name: files.load_model(path) for name, path in paths.items()}
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, quiet_stderr():
         converted = {}
         for number, (name, model) in enumerate(models.items(), 1):
             print(f"Converting the {name} to LiteRT ({number} of {len(models)}).", flush=True)
             converted[name] = pathlib.Path(temporary, f"{name}.tflite")
-            with quiet_stderr():
-                write_litert(model, converted[name])
+            write_litert(model, converted[name])
         print("Timing them.", flush=True)
         found = measure_latency(
             converted,

@@ -15,12 +15,14 @@ _STYLE = """
 body { max-width: 80rem; margin: 0 auto; padding: 1rem; color: var(--text);
   background: var(--ground); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-p, li, dd { max-width: 46rem; }
+p, li, dd { max-width: 46rem; } a { color: inherit; }
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .35rem 1rem; }
 dt { font-weight: 600; } dd { margin: 0; min-width: 0; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { background: var(--band); padding: .6rem; white-space: pre-wrap; }
-.table { overflow-x: auto; border: 1px solid var(--line); margin: 1rem 0; }
+pre span { display: inline-block; max-width: 100%; }
+.table { overflow-x: auto; border: 1px solid var(--line); margin: 1rem 0; width: fit-content;
+  max-width: 100%; }
 .table:focus-visible { outline: 2px solid; }
 table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .4rem; text-align: right; white-space: nowrap;
@@ -32,7 +34,8 @@ td.long { white-space: normal; min-width: 16rem; text-align: left; }
 th[scope=row] { position: sticky; left: 0; background: var(--ground); font-weight: 400; }
 th[scope=row] small { display: block; color: var(--faint); }
 thead th:first-child { position: sticky; left: 0; }
-.bar { display: block; min-width: 3rem; height: .5rem; border: 1px solid var(--faint); }
+.bar { display: block; min-width: clamp(1.8rem, 7vw, 6rem); height: .5rem;
+  border: 1px solid var(--faint); }
 .bar span { display: block; height: 100%; print-color-adjust: exact; }
 figure { margin: 1.5rem 0; } figcaption { color: var(--faint); max-width: 46rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr));
@@ -41,11 +44,14 @@ img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--l
 svg { width: 100%; max-width: 36rem; height: auto; fill: currentColor; stroke-linejoin: round;
   print-color-adjust: exact; }
 @media (max-width: 40rem) { dl { display: block; } dd { margin-bottom: .5rem; }
-  th[scope=row] { white-space: normal; min-width: 6.5rem; } }
+  th, td { padding: .3rem .25rem; }
+  th[scope=row] { white-space: normal; min-width: 6.5rem; overflow-wrap: anywhere; } }
 @media print { :root { --text: #000; --faint: #333; --ground: #fff; --line: #999;
   --band: #eee; } @page { size: landscape; margin: 1cm; } body { max-width: none; padding: 0; }
   .table { overflow: visible; border: 0; } table { font-size: .55rem; }
   th, td { padding: .1rem .25rem; } th[scope=row] { position: static; white-space: normal; }
+  .bar { min-width: 2cm; } .figures {
+  grid-template-columns: repeat(auto-fill, minmax(7.5cm, 1fr)); }
   img { max-height: 15cm; } figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; } }
 """
@@ -146,6 +152,20 @@ def pairs(terms):
         if text:
             children += [element("dt", term), element("dd", text)]
     return element("dl", *children)
+
+
+def command(text):
+    """A command line, broken only between its words.
+
+    Args:
+        text: str.
+
+    Returns:
+        An element.
+    """
+    words = text.split(" ")
+    pieces = [piece for word in words for piece in (" ", element("span", word))][1:]
+    return element("pre", element("code", *pieces))
 
 
 def png_figure(png, alt, caption):

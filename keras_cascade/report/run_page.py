@@ -3,7 +3,15 @@
 import pathlib
 
 from keras_cascade.report.files import whole_file
-from keras_cascade.report.html_page import element, figures, pairs, svg_figure, table, whole_page
+from keras_cascade.report.html_page import (
+    command,
+    element,
+    figures,
+    pairs,
+    svg_figure,
+    table,
+    whole_page,
+)
 from keras_cascade.report.plots import level_style
 from keras_cascade.report.run_folder import read_run
 from keras_cascade.report.run_plots import draw_curves, draw_pareto, draw_saliency
@@ -248,7 +256,7 @@ def _latency(found):
         [
             [
                 name,
-                *(f"{each[key]:.3f}" for key in ("median_ms", "p10_ms", "p90_ms")),
+                *(f"{each[key]:.4f}" for key in ("median_ms", "p10_ms", "p90_ms")),
                 f"{each['median_ms'] / first:.2f}",
             ]
             for name, each in found["models"].items()
@@ -263,7 +271,7 @@ def _what_ran(run):
     seconds = run.get("seconds")
     yield element("h2", "What ran")
     if run.get("command"):
-        yield element("pre", element("code", run["command"]))
+        yield command(run["command"])
     yield pairs(
         [
             ("Seed", ", ".join(seeds)),

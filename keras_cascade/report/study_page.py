@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_cascade.report import study_findings
+from keras_cascade.report import html_page, study_findings
 from keras_cascade.report.files import whole_file
 from keras_cascade.report.html_page import element, pairs, png_figure, table, whole_page
 from keras_cascade.report.study_plots import draw_study
@@ -159,7 +159,7 @@ def _what_ran(rows, command):
             ("Versions", _shared(row["versions"] for row in done)),
         ]
     )
-    yield element("pre", element("code", command))
+    yield html_page.command(command)
     yield element(
         "p",
         "The same number of steps is not the same amount of work: a step that trains several "
