@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         _fit(tmp_path / "file" / "logs", epochs=1)
-    files = EventFiles("/dev", 0)
-    files._folder = tmp_path / "gone"
+    files = EventFiles(tmp_path / "gone", 0)
+    (tmp_path / "gone").rmdir()
     with pytest.raises(OSError, match="gone"):
         files.write(0, {}, {})
