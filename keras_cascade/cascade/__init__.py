@@ -6,6 +6,7 @@ from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.data_faults import DataError
 from keras_cascade.cascade.distiller import Distiller
 from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
+from keras_cascade.cascade.level_records import level_records
 from keras_cascade.cascade.losses import SoftTargetLoss, returns_probabilities
 from keras_cascade.cascade.schedules import ConstantSchedule, PolynomialSchedule
 
@@ -21,5 +22,6 @@ __all__ = [
     "SoftTargetLoss",
     "TrainingBackup",
     "TrainingInterrupted",
+    "level_records",
     "returns_probabilities",
 ]

@@ -5,8 +5,11 @@ import warnings
 
 import keras
 
+from keras_cascade.cascade import processes
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
+from keras_cascade.cascade.level_records import log10_saliency
 from keras_cascade.cascade.schedules import PolynomialSchedule
+from keras_cascade.cascade.tensorboard import EventFiles
 
 _UPDATES = 50
 
@@ -17,12 +20,13 @@ class CascadeCallback(keras.callbacks.Callback):
     Between `begin` and `end`, every `frequency` steps, each level's channels are ranked anew and
     its masks set to what the schedule asks then; a channel that was removed can come back. After
     `end` no mask changes, and the weights recover. At the end of every epoch the logs gain
-    `<level>_macs` (or `_params`, `_channels`: the fraction of the budget the level still costs)
-    and `<level>_flips` (channels whose mask changed in that epoch). A level that in the end misses
-    its target by over 1% of the budget is named, with the reason. A callback that restores weights
-    of an earlier epoch (EarlyStopping with restore_best_weights) restores its masks too: let it
-    start after `end`. A `fit` that ended begins the schedule anew when it is called again; one
-    that was interrupted, or is restored from a backup, goes on with it.
+    `<level>_macs` (the fraction of the MACs the level still costs; where the budget is another,
+    `<level>_params` or `<level>_channels` too) and `<level>_flips` (channels whose mask changed in
+    that epoch). A level that in the end misses its target by over 1% of the budget is named, with
+    the reason. A callback that restores weights of an earlier epoch (EarlyStopping with
+    restore_best_weights) restores its masks too: let it start after `end`. A `fit` that ended
+    begins the schedule anew when it is called again; one that was interrupted, or is restored from
+    a backup, goes on with it.
 
     Args:
         begin: first step that may prune: a float is a fraction of training, an int a step.
@@ -32,11 +36,17 @@ class CascadeCallback(keras.callbacks.Callback):
             `PolynomialSchedule()`, cubic.
         slice_levels: whether levels are computed with slices of the weights from `end` on, so
             that steps cost less; see `CascadeDistiller.slice_levels`.
+        log_dir: a folder for TensorBoard, or None. Every epoch gets the logs (`cascade/...`), the
+            channels each level keeps (`kept_<level>/<group>`) and histograms of the logarithm of
+            saliency (`saliency/<level>`), under its number from 0. What an earlier `fit` wrote
+            there of the same epochs and later ones is replaced, so that a run that was broken off
+            and gone on with has each once. Of several processes the first writes.
 
     Raises:
         ValueError: begin not before end, a fraction outside [0, 1], a frequency below 1; in
             `fit`, fractions with a data set of unknown length.
         TypeError: in `fit`, a model that is no `CascadeDistiller`.
+        OSError: in `fit`, `log_dir` cannot be written.
 
     Example:
 
@@ -45,7 +55,15 @@ class CascadeCallback(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, begin=0.0, end=0.6, frequency=None, schedule=None, slice_levels=False):
+    def __init__(
+        self,
+        begin=0.0,
+        end=0.6,
+        frequency=None,
+        schedule=None,
+        slice_levels=False,
+        log_dir=None,
+    ):
         super().__init__()
         for name, value in (("begin", begin), ("end", end)):
             is_step = isinstance(value, numbers.Integral) and value >= 0
@@ -64,6 +82,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self.begin, self.end, self.frequency = begin, end, frequency
         self.schedule = schedule or PolynomialSchedule()
         self.slice_levels = slice_levels
+        self.log_dir = log_dir
 
     def on_train_begin(self, logs=None):
         if not isinstance(self.model, CascadeDistiller):
@@ -81,7 +100,7 @@ class CascadeCallback(keras.callbacks.Callback):
                 "Train for more steps, or move begin and end apart."
             )
         self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
-        self._done = None
+        self._done = self._events = None
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._done is None:  # only now: callbacks that restore a state do so at the beginning
@@ -89,6 +108,8 @@ class CascadeCallback(keras.callbacks.Callback):
             self._next = self._after(self._done)
             self._warn_of_late_end()
             self._slice_after_end()
+            if self.log_dir is not None and processes.is_first():
+                self._events = EventFiles(self.log_dir, first_step=epoch)
         self._steps_before = self._done
         self._flips = dict.fromkeys(self._cascade.level_names[1:], 0)
 
@@ -108,12 +129,17 @@ class CascadeCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if logs is None:
             return
-        budget = self.model.budget
-        for name, fraction in self.model.remaining().items():
-            logs[f"{name}_{budget}"] = fraction
+        macs = ["macs"] if self.model.graph.has_fixed_input else []
+        for budget in dict.fromkeys([self.model.budget, *macs]):
+            for name, fraction in self.model.remaining(budget).items():
+                logs[f"{name}_{budget}"] = fraction
         logs.update({f"{name}_flips": count for name, count in self._flips.items()})
+        if self.log_dir is not None:
+            self._write_events(epoch, logs)
 
     def on_train_end(self, logs=None):
+        if self._events is not None:
+            self._events.close()
         self._cascade.schedule_step = 0
         self._cascade.unslice_levels()
         if self._done is None or self._done < self._end:
@@ -124,6 +150,17 @@ class CascadeCallback(keras.callbacks.Callback):
     def _slice_after_end(self):
         if self.slice_levels and self._done >= self._end:
             self.model.slice_levels()
+
+    def _write_events(self, epoch, logs):
+        scalars = {f"cascade/{name}": float(value) for name, value in logs.items()}
+        histograms = {}
+        # In every process: what reads a variable has to run in all of them.
+        for level in self.model.level_names[1:]:
+            histograms[f"saliency/{level}"] = log10_saliency(self.model, level)
+            for group, mask in self.model.masks(level).items():
+                scalars[f"kept_{level}/{group}"] = float(mask.sum())
+        if self._events is not None:
+            self._events.write(epoch, scalars, histograms)
 
     def _after(self, step):
         """The first step after this one at which masks are updated; beyond the end: none is."""

@@ -240,10 +240,16 @@ class CascadeDistiller(GuidedTrainer):
         self.unslice_levels()  # slices are of the masks that were
         self.schedule_step = step
 
-    def remaining(self):
-        """The fraction of the budget each level still costs: dict from level name to float."""
+    def remaining(self, budget=None):
+        """The fraction each level still costs: dict from level name to float.
+
+        Args:
+            budget: "macs", "params" or "channels"; None: the cascade's own.
+        """
+        cost = self.graph.cost(budget or self.budget)
+        whole = cost.total(self.graph.keep_vector())
         return {
-            name: 1.0 - self._ranking.removed(self._keep(index))
+            name: cost.total(self._keep(index)) / whole
             for index, name in enumerate(self.level_names)
         }
 

@@ -8,7 +8,9 @@ import keras_cascade as kc
 from keras_cascade import report
 
 # What may differ between a run and the one that goes on with it.
-_FREE = {"output_dir", "data_dir", "resume", "backup_every", "verbosity", "allow_unsafe"}
+_FREE = {
+    "output_dir", "data_dir", "log_dir", "resume", "backup_every", "verbosity", "allow_unsafe",
+}  # fmt: skip
 
 
 class Backups:

@@ -7,6 +7,7 @@ its own flags.
 
 import difflib
 import importlib
+import shlex
 import sys
 
 from absl import flags
@@ -19,8 +20,10 @@ COMMANDS = {
     "prune": "cut a model once, by the norms of its filters",
     "train": "a teacher-assistants-student cascade, from a model or from scratch",
     "compare": "weight pruning, channel pruning, distillation and cascades on a grid",
+    "report": "one HTML page of what train or compare wrote to a folder",
     "export": "SavedModel, LiteRT and ONNX files that were run and compared with the model",
 }
+_typed = []
 _HELP = {"--help", "-h", "--helpshort", "--helpfull", "-help"}
 
 
@@ -51,6 +54,7 @@ def run(argv):
         print(_help(name, module))
         sys.exit(0)
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind the model
+    _typed[:] = ["keras-cascade", name, *arguments]
     user_errors.run(
         module.main,
         getattr(module, "ON_INTERRUPT", "Interrupted."),
@@ -58,6 +62,11 @@ def run(argv):
         argv=[program, *arguments],
         program=f"keras-cascade {name}",
     )
+
+
+def command_line():
+    """The command that is being run, as one types it in a shell: str."""
+    return shlex.join(_typed)
 
 
 def _overview():

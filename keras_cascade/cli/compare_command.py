@@ -105,12 +105,14 @@ def main():
         grid, protocol, folder, FLAGS.data_dir, _say, quiet_stderr, make_scope
     )
     runner.check()
+    texts = {"title": _title(grid), "command": _command()}
+    report.write_json(folder / report.STUDY, texts)
     rows = runner.run()
-    paths = report.write_study_report(rows, folder, title=_title(grid), command=_command())
+    paths = report.write_study_report(rows, folder, **texts)
     print(f"\n{paths['table.md'].read_text()}")
     if FLAGS.insert_into:
-        texts = (paths[name].read_text().strip() for name in ("findings.md", "table.md"))
-        report.replace_section(FLAGS.insert_into, "study", "\n\n".join(texts))
+        parts = (paths[name].read_text().strip() for name in ("findings.md", "table.md"))
+        report.replace_section(FLAGS.insert_into, "study", "\n\n".join(parts))
     failed = sum("error" in row for row in rows)
     if failed:
         print(f"{failed} cells failed; the report names them. Run again to try them once more.")

@@ -16,8 +16,8 @@ import keras
 from absl import flags
 
 from keras_cascade import data, models, recipe, report
-from keras_cascade.cascade import returns_probabilities
-from keras_cascade.cli import files, strategy_flags
+from keras_cascade.cascade import level_records, returns_probabilities
+from keras_cascade.cli import commands, files, strategy_flags
 from keras_cascade.cli.backups import Backups
 from keras_cascade.deploy import export, write_keras
 from keras_cascade.surgery import copy_model
@@ -95,6 +95,12 @@ flags.DEFINE_float(
 flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.")
 flags.DEFINE_integer("seed", 0, "Of weights, data order, augmentation and dropout.")
 flags.DEFINE_string("output_dir", "runs/cascade", "Where results and models are written.")
+flags.DEFINE_string(
+    "log_dir",
+    None,
+    "Where TensorBoard's files of the cascade are written; none without it.",
+    allow_override=True,  # absl has one for log files, which nothing here writes
+)
 flags.DEFINE_bool(
     "resume",
     True,
@@ -114,6 +120,8 @@ def main(teacher=None):
     settings = _settings()
     scope, replicas = recipe.distribution_scope(FLAGS.strategy)
     output_dir = report.writable_folder(FLAGS.output_dir)
+    if FLAGS.log_dir:
+        report.writable_folder(FLAGS.log_dir)
     configuration = _configuration(teacher)
     backups = Backups(output_dir / "backup", configuration, FLAGS.backup_every, FLAGS.resume)
     started = time.monotonic()
@@ -128,21 +136,23 @@ def main(teacher=None):
         replicas=replicas,
     )
     with scope:
-        student, pruning, rows, history = _trained(teacher, images, settings, output_dir, backups)
+        student, pruning, rows, found = _trained(teacher, images, settings, output_dir, backups)
     # Variables made under a strategy cannot be exported.
     student = copy_model(student)
     run = {
+        **found,
+        "command": commands.command_line(),
         "seconds": round(time.monotonic() - started, 1),  # of this process
         "resumed": backups.resumed,
         "configuration": configuration,
         "versions": report.versions(),
     }
-    _write(output_dir, rows, student, pruning, images, {"history": history, **run})
+    _write(output_dir, rows, student, pruning, images, run)
     backups.delete()
 
 
 def _trained(teacher, images, settings, output_dir, backups):
-    """Trains and evaluates all; returns student, pruning record, rows of the table and logs."""
+    """Trains and evaluates; returns student, pruning record, rows, and dict of what to record."""
     original = _untrained(images) if teacher is None else _loaded(teacher, images)
     _check_levels(original, settings)
     if teacher is None:
@@ -155,7 +165,8 @@ def _trained(teacher, images, settings, output_dir, backups):
         recipe.evaluate(name, model, images, FLAGS.seed) for name, model in models_of_rows.items()
     ]
     print(_table(rows))
-    return models_of_rows["student"], cascade.pruning_record(), rows, history
+    found = {"history": history, "cascade": level_records(cascade)}
+    return models_of_rows["student"], cascade.pruning_record(), rows, found
 
 
 def _configuration(teacher):
@@ -228,6 +239,7 @@ def _train_all(original, images, settings, backups):
         settings,
         [_progress("cascade", "student_macs")],
         backups.of("cascade"),
+        FLAGS.log_dir,
     )
     trained = {name: cascade.extract(name) for name in cascade.level_names}
     student = trained["student"]
@@ -276,27 +288,33 @@ def _table(rows):
 
 
 def _write(output_dir, rows, student, pruning, images, run):
-    """Results, plot and files; what comes out of hours is written before what may yet fail."""
+    """Results, files and report; what comes out of hours is written before what may yet fail."""
     write_keras(student, output_dir / "student.keras")
     results = {"rows": rows, "differences": {}, **run}
-    report.write_json(output_dir / "results.json", results)
+    report.write_json(output_dir / report.RESULTS, results)
+    print(f"\nWrote {report.RESULTS} and student.keras to {output_dir}.")
+    if keras.backend.backend() != "torch":  # Keras exports nothing there
+        differences = _export(output_dir / "student", student, pruning, images)
+        report.write_json(output_dir / report.RESULTS, {**results, "differences": differences})
     model = run["configuration"]["teacher"] or FLAGS.model
     title = f"{model} on {FLAGS.dataset}, seed {FLAGS.seed}"
     report.plot_accuracy_against_macs(rows, output_dir / "accuracy_macs.png", title)
-    print(f"\nWrote results.json, accuracy_macs.png and student.keras to {output_dir}.")
-    if keras.backend.backend() == "torch":  # Keras exports nothing there
-        return
+    print(f"The report: {report.write_run_report(output_dir)}")
+
+
+def _export(folder, student, pruning, images):
+    """Exports the student; returns the largest difference of each format's outputs."""
     with quiet_stderr():
         manifest = export(
             student,
-            output_dir / "student",
+            folder,
             ["saved_model", "litert"],
             representative_data=images.test,
             pruning=pruning,
         )
     differences = {name: found["max_difference"] for name, found in manifest["parity"].items()}
-    report.write_json(output_dir / "results.json", {**results, "differences": differences})
-    print(f"Exported to {output_dir}/student. On their own runtimes, largest difference of any")
+    print(f"Exported to {folder}. On their own runtimes, largest difference of any")
     print("output to the student:")
     for name, difference in differences.items():
         print(f"  {name}: {difference:.2e}")
+    return differences

@@ -5,7 +5,6 @@ the model, listed in a manifest with its digest, and only then renamed. So what 
 final name is whole, and gives what the model gives.
 """
 
-import hashlib
 import pathlib
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from keras import ops
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.deploy import formats as file_formats
 from keras_cascade.profile import profile
-from keras_cascade.report import versions, write_json
+from keras_cascade.report import sha256_of, versions, write_json
 from keras_cascade.saliency import ChannelGates
 from keras_cascade.surgery.views import ChannelMask, MaskedCall
 
@@ -251,7 +250,7 @@ def _manifest(model, folder, parity, quantize, pruning):
         "outputs": [_signature(tensor) for tensor in model.outputs],
         "quantize": quantize,
         "files": {
-            str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _digest(path)}
+            str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
             for path in files
         },
         "parity": parity,
@@ -261,11 +260,6 @@ def _manifest(model, folder, parity, quantize, pruning):
 
 def _signature(tensor):
     return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
-
-
-def _digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace(folder, path):

@@ -54,7 +54,7 @@ class Latency:
     p90_ms: float
 
 
-def measure_latency(artefacts, *, threads=1, runs=100, warmup=10):
+def measure_latency(artefacts, *, threads=1, runs=100, warmup=10, progress=None):
     """Times models in turns, A B A B, on one random example (batch 1, fixed seed).
 
     Args:
@@ -63,6 +63,7 @@ def measure_latency(artefacts, *, threads=1, runs=100, warmup=10):
         threads: how many each LiteRT model may use; Keras takes what its backend takes.
         runs: how many timed runs of each model.
         warmup: how many runs of each model before them.
+        progress: function that is told how many rounds are done, of `warmup + runs`; or None.
 
     Returns:
         Dict from name to `Latency`.
@@ -90,11 +91,13 @@ def measure_latency(artefacts, *, threads=1, runs=100, warmup=10):
         )
     run_once = {name: _ready(artefact, threads) for name, artefact in artefacts.items()}
     times = {name: [] for name in artefacts}
-    for _ in range(warmup + runs):
+    for done in range(1, warmup + runs + 1):
         for name, run in run_once.items():
             begin = time.perf_counter()
             run()
             times[name].append(1000 * (time.perf_counter() - begin))
+        if progress is not None:
+            progress(done)
     return {name: _latency(series[warmup:]) for name, series in times.items()}
 
 

@@ -45,7 +45,7 @@ def make_cascade(model, settings):
     )
 
 
-def train_cascade(model, data, settings, callbacks=(), backup=None):
+def train_cascade(model, data, settings, callbacks=(), backup=None, log_dir=None):
     """Trains and prunes the cascade of a model, in place.
 
     Args:
@@ -54,6 +54,7 @@ def train_cascade(model, data, settings, callbacks=(), backup=None):
         settings: `Settings`.
         callbacks: further Keras callbacks.
         backup: `TrainingBackup` or None.
+        log_dir: a folder for TensorBoard, or None; see `CascadeCallback`.
 
     Returns:
         Pair of the trained `CascadeDistiller` and the logs: dict from name to a list.
@@ -61,7 +62,8 @@ def train_cascade(model, data, settings, callbacks=(), backup=None):
     cascade = make_cascade(model, settings)
     # As steps: an epoch that is gone on with in the middle is no whole one.
     steps = settings.epochs * data.steps_per_epoch
-    pruning = CascadeCallback(round(settings.begin * steps), round(settings.end * steps))
+    begin, end = round(settings.begin * steps), round(settings.end * steps)
+    pruning = CascadeCallback(begin, end, log_dir=log_dir)
     rate = settings.prune_learning_rate
     callbacks = [pruning, *callbacks]
     return cascade, _fit(cascade, data, settings, rate, settings.epochs, callbacks, backup)
@@ -132,13 +134,15 @@ def evaluate(name, model, data, seed):
     """One row of results: what a model reaches on the test split, and what it costs.
 
     Returns:
-        Dict with name, accuracy (in [0, 1]), params, macs, bytes (of the weights), seed.
+        Dict with name, accuracy (in [0, 1]), params, nonzero_params, macs, bytes (of the
+        weights), seed.
     """
     sizes = profile(model)
     return {
         "name": name,
         "accuracy": accuracy_on_test(model, data),
         "params": sizes.params,
+        "nonzero_params": sizes.nonzero_params,
         "macs": sizes.macs,
         "bytes": sizes.bytes,
         "seed": seed,

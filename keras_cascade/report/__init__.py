@@ -1,23 +1,31 @@
-"""Report: results as files, plots, summaries, progress, and the pages of a comparison study."""
+"""Report: results as files, plots, summaries, progress, and the pages of runs and of studies."""
 
-from keras_cascade.report.files import whole_file
+from keras_cascade.report.files import sha256_of, whole_file
 from keras_cascade.report.plots import plot_accuracy_against_macs
 from keras_cascade.report.progress import EpochProgress
 from keras_cascade.report.results import versions, writable_folder, write_json
-from keras_cascade.report.study_page import write_study_page, write_study_report
+from keras_cascade.report.run_folder import LATENCY, RESULTS, read_latency, read_run
+from keras_cascade.report.run_page import write_run_report
+from keras_cascade.report.study_page import STUDY, write_study_page, write_study_report
 from keras_cascade.report.study_plots import draw_study
 from keras_cascade.report.study_summary import METHODS, cells_table, summarise_cells, write_csv
 from keras_cascade.report.summary import markdown_table, read_runs, replace_section, summarise
 
 __all__ = [
+    "LATENCY",
     "METHODS",
+    "RESULTS",
+    "STUDY",
     "EpochProgress",
     "cells_table",
     "draw_study",
     "markdown_table",
     "plot_accuracy_against_macs",
+    "read_latency",
+    "read_run",
     "read_runs",
     "replace_section",
+    "sha256_of",
     "summarise",
     "summarise_cells",
     "versions",
@@ -25,6 +33,7 @@ __all__ = [
     "writable_folder",
     "write_csv",
     "write_json",
+    "write_run_report",
     "write_study_page",
     "write_study_report",
 ]

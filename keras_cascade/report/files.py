@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import contextlib
+import hashlib
 import pathlib
 
 
@@ -30,3 +31,13 @@ def whole_file(path):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path):
+    """The SHA-256 digest of a file's bytes, in hexadecimal digits.
+
+    Args:
+        path: `pathlib.Path` of the file.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

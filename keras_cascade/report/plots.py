@@ -3,12 +3,12 @@
 from keras_cascade.report.files import whole_file
 
 _STYLE = {
-    "teacher": ("tab:blue", "o"),
-    "student": ("tab:red", "*"),
-    "l1_finetuned": ("tab:gray", "X"),
-    "original": ("black", "s"),
+    "teacher": ("#1f77b4", "o"),
+    "student": ("#d62728", "*"),
+    "l1_finetuned": ("#7f7f7f", "X"),
+    "original": ("#000000", "s"),  # on a dark page: white
 }
-_ASSISTANT = ("tab:green", "o")
+_ASSISTANTS = (("#2ca02c", "o"), ("#9467bd", "^"), ("#c07a00", "D"), ("#0e949f", "v"))
 _LABELS = {
     "original": "original, before the cascade",
     "teacher": "teacher (level 0)",
@@ -50,6 +50,20 @@ def plot_accuracy_against_macs(rows, path, title):
     """
     figure = new_figure(7.0, 4.5)
     axes = figure.add_subplot()
+    draw_accuracy_against_macs(axes, rows)
+    axes.set_title(title)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def draw_accuracy_against_macs(axes, rows):
+    """Draws what `plot_accuracy_against_macs` shows into axes.
+
+    Args:
+        axes: `matplotlib.axes.Axes`.
+        rows: as there.
+    """
     levels = sorted(
         (row for row in rows if row["name"] not in ("l1_finetuned", "original")),
         key=lambda row: row["macs"],
@@ -57,11 +71,12 @@ def plot_accuracy_against_macs(rows, path, title):
     axes.plot(
         [row["macs"] / 1e6 for row in levels],
         [100 * row["accuracy"] for row in levels],
-        color="lightgray",
+        color="darkgray",
+        linewidth=1,
         zorder=1,
     )
     for row in rows:
-        colour, marker = _STYLE.get(row["name"], _ASSISTANT)
+        colour, marker = level_style(row["name"])
         axes.scatter(
             row["macs"] / 1e6,
             100 * row["accuracy"],
@@ -82,8 +97,19 @@ def plot_accuracy_against_macs(rows, path, title):
     axes.set_xlabel("MACs of one example, millions")
     axes.set_ylabel("test accuracy, %")
     axes.set_xlim(left=0)
-    axes.set_title(title)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+
+
+def level_style(name):
+    """The colour and the marker of a level, or of another row of results, in every plot.
+
+    Args:
+        name: "teacher", "ta1", ..., "student", "original" or "l1_finetuned".
+
+    Returns:
+        Pair of a colour as "#rrggbb", seen on white and on black alike, and a marker.
+    """
+    if name in _STYLE:
+        return _STYLE[name]
+    number = name.removeprefix("ta")
+    return _ASSISTANTS[(int(number) - 1) % len(_ASSISTANTS) if number.isdecimal() else 0]

@@ -1,15 +1,10 @@
-"""A study as one HTML page that needs nothing but itself.
+"""A study as one HTML page that needs nothing but itself; every number comes from the rows."""
 
-The page is built as a tree of elements and written by `xml.etree`, which escapes whatever text a
-row holds. Every number in it comes from the rows.
-"""
-
-import base64
 import pathlib
-from xml.etree import ElementTree
 
-from keras_cascade.report import study_findings
+from keras_cascade.report import html_page, study_findings
 from keras_cascade.report.files import whole_file
+from keras_cascade.report.html_page import element, pairs, png_figure, table, whole_page
 from keras_cascade.report.study_plots import draw_study
 from keras_cascade.report.study_summary import (
     cells_table,
@@ -23,42 +18,7 @@ from keras_cascade.report.study_summary import (
     write_csv,
 )
 
-_STYLE = """
-:root { color-scheme: light dark; --text: #1a1a1a; --faint: #5c5c5c; --ground: #fff;
-  --line: #d5d5d5; --band: #f4f4f4; }
-@media (prefers-color-scheme: dark) { :root { --text: #e6e6e6; --faint: #a8a8a8;
-  --ground: #16181b; --line: #3a3d42; --band: #202328; } }
-body { max-width: 80rem; margin: 0 auto; padding: 1rem; color: var(--text);
-  background: var(--ground); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-p, li, dd { max-width: 46rem; }
-dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .35rem 1rem; }
-dt { font-weight: 600; } dd { margin: 0; }
-code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
-pre { background: var(--band); padding: .6rem; white-space: pre-wrap; }
-.table { overflow-x: auto; border: 1px solid var(--line); margin: 1rem 0; }
-.table:focus-visible { outline: 2px solid; }
-table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .4rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--line); }
-thead th { white-space: normal; vertical-align: bottom; background: var(--band); }
-th[scope=row], th.words, td.words { text-align: left; }
-th.words, td.words { white-space: normal; }
-td.long { white-space: normal; min-width: 16rem; text-align: left; }
-th[scope=row] { position: sticky; left: 0; background: var(--ground); font-weight: 400; }
-thead th:first-child { position: sticky; left: 0; }
-figure { margin: 1.5rem 0; } figcaption { color: var(--faint); max-width: 46rem; }
-img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); }
-@media (max-width: 40rem) { dl { display: block; } dd { margin-bottom: .5rem; }
-  th[scope=row] { white-space: normal; min-width: 6.5rem; } }
-@media print { :root { --text: #000; --faint: #333; --ground: #fff; --line: #999;
-  --band: #eee; } @page { size: landscape; margin: 1cm; } body { max-width: none; padding: 0; }
-  .table { overflow: visible; border: 0; } table { font-size: .55rem; }
-  th, td { padding: .1rem .25rem; } th[scope=row] { position: static; white-space: normal; }
-  img { max-height: 15cm; } figure, tr { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } }
-"""
-
+STUDY = "study.json"  # beside the rows: title and command
 _DEFINITIONS = (
     (
         "removed",
@@ -174,19 +134,7 @@ def study_page(rows, plots, *, title, command):
         *_failures(rows),
         *_plots(plots),
     ]
-    page = _element(
-        "html",
-        _element(
-            "head",
-            _element("meta", charset="utf-8"),
-            _element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            _element("title", title),
-            _element("style", _STYLE),
-        ),
-        _element("body", _element("main", _element("h1", title), *sections)),
-        lang="en",
-    )
-    return "<!DOCTYPE html>\n" + ElementTree.tostring(page, encoding="unicode", method="html")
+    return whole_page(title, sections)
 
 
 def _what_ran(rows, command):
@@ -194,10 +142,10 @@ def _what_ran(rows, command):
     steps = sorted({row["steps"] for row in done})
     # Whole runs: teachers, evaluation and export included, where the study kept that.
     hours = sum(row.get("wall_seconds") or row.get("seconds") or 0 for row in rows) / 3600
-    yield _element("h2", "What ran")
+    yield element("h2", "What ran")
     if not done:
-        yield _element("p", "No cell has finished.")
-    yield _pairs(
+        yield element("p", "No cell has finished.")
+    yield pairs(
         [
             ("Methods", "; ".join(label(method) for method in _distinct(done, "method"))),
             ("Models", ", ".join(_distinct(done, "model"))),
@@ -211,13 +159,13 @@ def _what_ran(rows, command):
             ("Versions", _shared(row["versions"] for row in done)),
         ]
     )
-    yield _element("pre", _element("code", command))
-    yield _element(
+    yield html_page.command(command)
+    yield element(
         "p",
         "The same number of steps is not the same amount of work: a step that trains several "
         "levels at once takes longer than one that trains a single network. The column seconds "
         "tells what each method took. Performance Efficiency is a definition of our own. ",
-        _element("a", "What every column means", href="#columns"),
+        element("a", "What every column means", href="#columns"),
         ".",
     )
 
@@ -225,23 +173,23 @@ def _what_ran(rows, command):
 def _findings(rows):
     leaders = study_findings.leaders(rows)
     differences = study_findings.differences(rows)
-    yield _element("h2", "What stands out")
+    yield element("h2", "What stands out")
     if not leaders:
-        yield _element("p", "Nothing yet: no method that removes params has finished.")
+        yield element("p", "Nothing yet: no method that removes params has finished.")
         return
-    yield _element("ul", *(_element("li", text) for text in study_findings.sentences(rows)))
-    yield _element(
+    yield element("ul", *(element("li", text) for text in study_findings.sentences(rows)))
+    yield element(
         "p",
         "One standard deviation over a few seeds tells where to look closer. It is no test of "
         "significance, and many settings are compared at once: some will stand out by chance.",
     )
-    yield _table("Best method by mean accuracy", *study_findings.leaders_table(leaders))
+    yield table("Best method by mean accuracy", *study_findings.leaders_table(leaders))
     if differences:
-        yield _table(
+        yield table(
             "Differences in accuracy, points, paired by seed (number of pairs)",
             *study_findings.differences_table(differences),
         )
-        yield _element(
+        yield element(
             "p",
             "A cascade without assistants differs from one-shot pruning with distillation in more "
             "than one thing: it prunes step by step, by gradient saliency, and its teacher goes on "
@@ -253,11 +201,11 @@ def _tables(rows):
     by_panel = {}
     for cell in summarise_cells(rows):
         by_panel.setdefault(f"{cell['model']} on {cell['dataset']}", []).append(cell)
-    yield _element("h2", "Results")
-    yield _element("h3", "What the columns mean", id="columns")
-    yield _pairs(_DEFINITIONS)
+    yield element("h2", "Results")
+    yield element("h3", "What the columns mean", id="columns")
+    yield pairs(_DEFINITIONS)
     for name, cells in by_panel.items():
-        yield _table(name, table_header(), [table_cells(cell) for cell in cells])
+        yield table(name, table_header(), [table_cells(cell) for cell in cells])
 
 
 def _failures(rows):
@@ -275,14 +223,14 @@ def _failures(rows):
             ]
             for row in lost
         ]
-        yield _element("h2", "Runs that failed")
-        yield _element("p", "They are in no mean and in no plot.")
-        yield _table("Errors", header, texts)
+        yield element("h2", "Runs that failed")
+        yield element("p", "They are in no mean and in no plot.")
+        yield table("Errors", header, texts)
 
 
 def _plots(plots):
-    yield _element("h2", "Plots")
-    yield _element(
+    yield element("h2", "Plots")
+    yield element(
         "p",
         "Points are means over the seeds and bars their standard deviation; a line joins the "
         "amounts of one method. Markers are set slightly apart sideways so that methods of equal "
@@ -290,56 +238,9 @@ def _plots(plots):
     )
     for plot in plots.values():
         if plot.png:
-            source = f"data:image/png;base64,{base64.b64encode(plot.png).decode()}"
-            caption = _element("figcaption", plot.title)
-            yield _element("figure", _element("img", src=source, alt=plot.alt), caption)
+            yield png_figure(plot.png, plot.alt, plot.title)
         else:
-            yield _element("p", f"{plot.title}: not drawn, since no row has the figure.")
-
-
-def _table(caption, header, rows):
-    """A table that scrolls in a box of its own; the first column names the rows."""
-    numeric = [
-        all(row[i] == "-" or row[i].lstrip("+-")[:1].isdigit() for row in rows)
-        for i in range(len(header))
-    ]
-
-    def cell(i, text):
-        if i == 0:
-            return _element("th", text, scope="row")
-        return _element("td", text, **_kind(text, numeric[i]))
-
-    table = _element(
-        "table",
-        _element(
-            "thead",
-            _element(
-                "tr",
-                *(
-                    _element("th", text, scope="col", **_kind(text, numeric[i] and i > 0))
-                    for i, text in enumerate(header)
-                ),
-            ),
-        ),
-        _element("tbody", *(_element("tr", *map(cell, range(len(row)), row)) for row in rows)),
-    )
-    box = _element("div", table, role="region", tabindex="0")
-    box.attrib |= {"class": "table", "aria-label": caption}
-    return _element("section", _element("h3", caption), box)
-
-
-def _kind(text, numeric):
-    if numeric:
-        return {}
-    return {"class": "long" if len(text) > 60 else "words"}
-
-
-def _pairs(pairs):
-    children = []
-    for term, text in pairs:
-        if text:
-            children += [_element("dt", term), _element("dd", text)]
-    return _element("dl", *children)
+            yield element("p", f"{plot.title}: not drawn, since no row has the figure.")
 
 
 def _shared(dicts):
@@ -353,16 +254,3 @@ def _shared(dicts):
 
 def _distinct(rows, key):
     return list(dict.fromkeys(row[key] for row in rows))
-
-
-def _element(tag, *children, **attributes):
-    """An element with text and elements inside, as they come."""
-    element = ElementTree.Element(tag, attributes)
-    for child in children:
-        if not isinstance(child, str):
-            element.append(child)
-        elif len(element):
-            element[-1].tail = (element[-1].tail or "") + child
-        else:
-            element.text = (element.text or "") + child
-    return element

@@ -8,6 +8,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from html_text import Page
 
 import keras_cascade as kc
 from keras_cascade.cli import commands
@@ -191,9 +192,10 @@ def test_train_goes_on_from_a_model_with_images_of_ones_own(model_file, tmp_path
     np.savez(tmp_path / "images.npz", **arrays)
     flags = ["--epochs=2", "--recover_epochs=1", "--levels=0.3,0.6", "--min_channels=1"]
     given = [f"--dataset={tmp_path / 'images.npz'}", "--batch_size=16", *flags]
+    logs = tmp_path / "logs"
     (outcome, wrong) = command_lines.run(
         "train",
-        [model_file, *given, f"--output_dir={tmp_path / 'run'}"],
+        [model_file, *given, f"--log_dir={logs}", f"--output_dir={tmp_path / 'run'}"],
         [model_file, "--dataset=digits", f"--output_dir={tmp_path / 'other'}"],
     )
     assert (outcome[0], outcome[2]) == (0, ""), outcome
@@ -202,6 +204,16 @@ def test_train_goes_on_from_a_model_with_images_of_ones_own(model_file, tmp_path
     rows = {row["name"]: row for row in results["rows"]}
     assert rows["student"]["macs"] < 0.5 * rows["original"]["macs"]
     assert results["configuration"]["teacher"] == str(model_file) and not results["resumed"]
+    assert results["command"].startswith(f"keras-cascade train {model_file} --dataset=")
+    assert results["command"].endswith(f"--output_dir={tmp_path / 'run'}")
+    levels = {level["name"]: level for level in results["cascade"]["levels"]}
+    assert {name: levels[name]["params"] for name in levels} == {
+        name: rows[name]["params"] for name in ("teacher", "ta1", "student")
+    }
+    page = Page((tmp_path / "run" / "report.html").read_text())
+    assert results["command"] in "".join(page.text)
+    assert f"{rows['student']['macs']:,}" in str(dict(page.tables)["Models"])
+    assert len(list((tmp_path / "logs").glob("events.out.tfevents.*"))) == 1
     manifest = json.loads((tmp_path / "run" / "student" / "manifest.json").read_text())
     assert manifest["pruning"]["level"] == "student" and manifest["examples"] == "given"
     assert_one_line(wrong, "maps (8, 8, 2) to (4,); digits has images (8, 8, 1) and 10 classes")

@@ -32,6 +32,7 @@ def test_a_small_run(tmp_path):
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {
         "results.json",
+        "report.html",
         "accuracy_macs.png",
         "student",
         "student.keras",
