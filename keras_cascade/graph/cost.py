@@ -6,7 +6,11 @@ channels along an axis. `Cost` evaluates all terms of a model at once, and their
 what one more channel costs at the present counts.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from keras_cascade.typing import Bools, Floats, Ints
 
 
 class Cost:
@@ -18,7 +22,7 @@ class Cost:
         units: the number of units.
     """
 
-    def __init__(self, terms, units):
+    def __init__(self, terms: Sequence[tuple[float, list[Ints]]], units: int) -> None:
         width = max([len(factors) for _, factors in terms], default=0) or 1
         self._coefficients = np.array([float(coefficient) for coefficient, _ in terms])
         # Factor 0 is the constant 1 that fills up short terms.
@@ -32,12 +36,12 @@ class Cost:
                 distinct[key] = factor
         self._kind_of, self._multiplicity = _kinds(list(distinct.values()), units)
 
-    def total(self, keep):
+    def total(self, keep: Bools) -> int:
         """The cost with the units of the bool array `keep`; an exact int."""
         counts = self._counts(keep)[self._slots].prod(axis=1)
         return int((self._coefficients * counts).sum()) if len(counts) else 0
 
-    def per_unit(self, keep):
+    def per_unit(self, keep: Bools) -> Floats:
         """The marginal cost of each unit at the counts of `keep`; float array."""
         counts = self._counts(keep)[self._slots]
         slopes = np.zeros(len(self._multiplicity))
