@@ -1,7 +1,10 @@
 """One-shot pruning: score the channels of a trained model once, cut, hand the smaller one back."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_cascade.graph import ChannelGraph
@@ -9,22 +12,23 @@ from keras_cascade.saliency.criteria import CRITERIA, group_shares
 from keras_cascade.saliency.ranking import Ranking
 from keras_cascade.saliency.taylor import taylor
 from keras_cascade.surgery import Surgeon
+from keras_cascade.typing import Budget, Criterion, Masks, Scope
 
 
 def prune(
-    model,
-    amount,
+    model: keras.Model,
+    amount: float,
     *,
-    budget="macs",
-    criterion="l2",
-    scope="global",
-    data=None,
-    loss=None,
-    round_to=None,
-    min_channels=1,
-    keep=(),
-    verify=True,
-):
+    budget: Budget = "macs",
+    criterion: Criterion = "l2",
+    scope: Scope = "global",
+    data: Any = None,
+    loss: Any = None,
+    round_to: int | None = None,
+    min_channels: int = 1,
+    keep: str | Iterable[str] = (),
+    verify: bool = True,
+) -> keras.Model:
     """Removes the least salient channels of a model in one go.
 
     The result has lost accuracy and wants fine-tuning; `Distiller` does that under the eyes of
@@ -72,18 +76,18 @@ def prune(
 
 
 def prune_masks(
-    model,
-    amount,
+    model: keras.Model,
+    amount: float,
     *,
-    budget="macs",
-    criterion="l2",
-    scope="global",
-    data=None,
-    loss=None,
-    round_to=None,
-    min_channels=1,
-    keep=(),
-):
+    budget: Budget = "macs",
+    criterion: Criterion = "l2",
+    scope: Scope = "global",
+    data: Any = None,
+    loss: Any = None,
+    round_to: int | None = None,
+    min_channels: int = 1,
+    keep: str | Iterable[str] = (),
+) -> Masks:
     """The masks by which `prune`, with the same arguments, cuts a model.
 
     Args:
