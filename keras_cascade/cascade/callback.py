@@ -2,11 +2,13 @@
 
 import numbers
 import warnings
+from collections.abc import Callable
 
 import keras
 
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.schedules import PolynomialSchedule
+from keras_cascade.typing import Logs
 
 _UPDATES = 50
 
@@ -45,7 +47,14 @@ class CascadeCallback(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, begin=0.0, end=0.6, frequency=None, schedule=None, slice_levels=False):
+    def __init__(
+        self,
+        begin: float = 0.0,
+        end: float = 0.6,
+        frequency: int | None = None,
+        schedule: Callable[[float], float] | None = None,
+        slice_levels: bool = False,
+    ) -> None:
         super().__init__()
         for name, value in (("begin", begin), ("end", end)):
             is_step = isinstance(value, numbers.Integral) and value >= 0
@@ -65,7 +74,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self.schedule = schedule or PolynomialSchedule()
         self.slice_levels = slice_levels
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         if not isinstance(self.model, CascadeDistiller):
             raise TypeError(
                 f"CascadeCallback prunes a CascadeDistiller; fit was called on "
@@ -81,9 +90,9 @@ class CascadeCallback(keras.callbacks.Callback):
                 "Train for more steps, or move begin and end apart."
             )
         self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
-        self._done = None
+        self._done: int | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self._done is None:  # only now: callbacks that restore a state do so at the beginning
             self._done = self._cascade.schedule_step
             self._next = self._after(self._done)
@@ -92,7 +101,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self._steps_before = self._done
         self._flips = dict.fromkeys(self._cascade.level_names[1:], 0)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         # With steps_per_execution > 1 `batch` jumps: an update that was passed is made up for.
         self._done = self._cascade.schedule_step = self._steps_before + batch + 1
         if self._done < self._next or self._next > self._end:
@@ -105,7 +114,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self._next = self._after(self._done)
         self._slice_after_end()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is None:
             return
         budget = self.model.budget
@@ -113,7 +122,7 @@ class CascadeCallback(keras.callbacks.Callback):
             logs[f"{name}_{budget}"] = fraction
         logs.update({f"{name}_flips": count for name, count in self._flips.items()})
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         self._cascade.schedule_step = 0
         self._cascade.unslice_levels()
         if self._done is None or self._done < self._end:
