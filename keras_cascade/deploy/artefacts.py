@@ -3,10 +3,13 @@
 import pathlib
 import tempfile
 
+import keras
+
 from keras_cascade.deploy import formats
+from keras_cascade.typing import Path
 
 
-def write_keras(model, path):
+def write_keras(model: keras.Model, path: Path) -> None:
     """Saves a model as a `.keras` file, as a whole.
 
     Args:
@@ -25,7 +28,7 @@ def write_keras(model, path):
         temporary.unlink(missing_ok=True)
 
 
-def write_litert(model, path):
+def write_litert(model: keras.Model, path: Path) -> None:
     """Writes a model as a LiteRT file alone; `export` compares it with the model besides.
 
     Args:

@@ -9,6 +9,8 @@ import hashlib
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +22,7 @@ from keras_cascade.profile import profile
 from keras_cascade.report import versions, write_json
 from keras_cascade.saliency import ChannelGates
 from keras_cascade.surgery.views import ChannelMask, MaskedCall
+from keras_cascade.typing import ExportFormat, Path, Quantization, Record
 
 MANIFEST = "manifest.json"
 QUANTIZATIONS = ("float16", "dynamic", "int8")
@@ -38,16 +41,16 @@ class ExportError(RuntimeError):
 
 
 def export(
-    model,
-    path,
-    formats=("saved_model", "litert", "onnx"),
+    model: keras.Model,
+    path: Path,
+    formats: ExportFormat | Iterable[ExportFormat] = ("saved_model", "litert", "onnx"),
     *,
-    quantize=None,
-    representative_data=None,
-    tolerance=None,
-    min_agreement=0.9,
-    pruning=None,
-):
+    quantize: Quantization | None = None,
+    representative_data: Any = None,
+    tolerance: float | None = None,
+    min_agreement: float = 0.9,
+    pruning: Record | None = None,
+) -> Record:
     """Writes a model for other runtimes, runs each file there, and compares it with the model.
 
     The folder gets `saved_model/`, `model.tflite`, `model.onnx` and `manifest.json`: versions,
