@@ -3,6 +3,7 @@
 import importlib.util
 
 import pytest
+
 from keras_cascade.cli import extras
 
 
