@@ -46,7 +46,7 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow test-backends test-random test-zoo chaos demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
+.PHONY: help install test test-slow test-backends test-oldest test-package test-random test-zoo package chaos demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
@@ -55,6 +55,11 @@ help:
 	@echo '              run the tests that go over more families, methods and architectures'
 	@echo 'make test-backends'
 	@echo '              run the tests of the core with Keras on JAX and on PyTorch (installs both)'
+	@echo 'make test-oldest'
+	@echo '              run the tests of the core with the oldest Keras, TensorFlow and NumPy supported'
+	@echo 'make package  build the wheel and the source distribution into dist'
+	@echo 'make test-package'
+	@echo '              install each into an empty environment and run it there (minutes)'
 	@echo 'make test-zoo cut and verify every model of keras.applications; writes docs/coverage.md'
 	@echo 'make test-random'
 	@echo '              cut many random models, from a new seed each time (minutes)'
@@ -155,6 +160,37 @@ test-backends: $(BACKENDS_STAMP)
 	@echo 'The same cascade on all three'
 	@$(BIN)/python -m pytest tests/cascade/test_backends.py $(PYTEST_FLAGS)
 
+# The floors of setup.cfg are the versions: "keras>=3.12" there is keras==3.12 here.
+OLDEST := .venv-oldest
+OLDEST_STAMP := $(OLDEST)/installed
+OLDEST_TESTS ?= tests/graph/test_rules.py tests/graph/test_tracing.py tests/surgery tests/saliency \
+    tests/cascade/test_cascade_distiller.py tests/cascade/test_step.py tests/profile tests/deploy \
+    tests/cli
+
+$(OLDEST_STAMP): setup.cfg $(STAMP)
+	@rm -rf $(OLDEST)
+	@$(BIN)/python -m venv $(OLDEST)
+	@sed -n '/^install_requires/,/^$$/ s/>=/==/p' setup.cfg > $(OLDEST)/floors.txt
+	@echo 'Installing the oldest versions into $(OLDEST) ...'
+	@$(OLDEST)/bin/python -m pip install --quiet -e '.[litert,report]' hypothesis pytest pytest-xdist \
+	    -c $(OLDEST)/floors.txt
+	@$(OLDEST)/bin/python -m pip check
+	@touch $@
+
+test-oldest: $(OLDEST_STAMP)
+	@echo 'With the oldest versions:' $$(cat $(OLDEST)/floors.txt)
+	@$(OLDEST)/bin/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m 'not slow' \
+	    $(OLDEST_TESTS) $(PYTEST_FLAGS)
+
+# The wheel is built from the source distribution, which so is known to hold all that it needs.
+package: install
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist .
+
+# Installs TensorFlow twice.
+test-package: package
+	@$(BIN)/python -m pytest tests/packaging/installed.py $(PYTEST_FLAGS)
+
 # Goes on where it was broken off. ZOO_FLAGS="--models=VGG16,ResNet50" narrows it.
 ZOO_FLAGS ?=
 
@@ -218,6 +254,7 @@ bench: install
 lint: install
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
 
 format: install
 	@$(BIN)/python -m ruff check --fix .
@@ -248,5 +285,5 @@ lock:
 	@rm -rf .venv-lock build
 
 clean:
-	rm -rf .venv .venv-lock build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lock $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,8 @@ import pathlib
 import re
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,6 +26,7 @@ from keras import ops
 from keras_cascade.cascade import processes
 from keras_cascade.cascade.guard import NonFiniteLossError, guarded_fit
 from keras_cascade.cascade.seeds import seed_states
+from keras_cascade.typing import Logs, Path
 
 _NAME = re.compile(r"epoch_(\d+)_batch_(\d+)_([0-9a-f]{16})\.npz")
 _REST = "rest"
@@ -32,7 +35,7 @@ _REST = "rest"
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was ended by a signal after a whole step, and a backup was written."""
 
-    def __init__(self, message, signal_number):
+    def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
 
@@ -87,7 +90,7 @@ class TrainingBackup(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, folder, every=None, keep=2):
+    def __init__(self, folder: Path, every: int | None = None, keep: int = 2) -> None:
         super().__init__()
         if every is not None and every < 1:
             raise ValueError(f"every must be at least 1 step, got {every}.")
@@ -96,7 +99,16 @@ class TrainingBackup(keras.callbacks.Callback):
         self._folder, self._every, self._keep = pathlib.Path(folder), every, keep
         self._start, self._signal = Position(), None
 
-    def fit(self, trainer, batches_after, *, steps_per_epoch, epochs, callbacks=(), **kwargs):
+    def fit(
+        self,
+        trainer: keras.Model,
+        batches_after: Callable[[int], Any],
+        *,
+        steps_per_epoch: int,
+        epochs: int,
+        callbacks: Iterable[keras.callbacks.Callback] = (),
+        **kwargs: Any,
+    ) -> dict[str, list[float]]:
         """`trainer.fit` that goes on where the newest state was made.
 
         SIGINT and SIGTERM end it after the step, with a state; see `listening`.
@@ -141,7 +153,7 @@ class TrainingBackup(keras.callbacks.Callback):
             )
         return self.history()
 
-    def restore(self, trainer):
+    def restore(self, trainer: keras.Model) -> Position:
         """Puts the newest whole state back.
 
         Args:
@@ -164,7 +176,7 @@ class TrainingBackup(keras.callbacks.Callback):
         return self._start
 
     @contextlib.contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Within it, SIGINT and SIGTERM end training after the step, with a backup.
 
         A second signal acts at once. Only the main thread of a process can listen.
@@ -193,15 +205,15 @@ class TrainingBackup(keras.callbacks.Callback):
 
     # What Keras calls
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self._logs, self._due = list(self._start.logs), self._every
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
         # An epoch that is gone on with in the middle counts its batches from there.
         self._done = self._before = self._start.batch if epoch == self._start.epoch else 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         passed = self._before + batch + 1 - self._done
         self._done += passed
         if batch + 1 == self.params.get("steps"):
@@ -214,18 +226,18 @@ class TrainingBackup(keras.callbacks.Callback):
                 self._due = self._every
                 self._save(self._epoch, self._done)
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if self._signal is not None:  # the epoch's results are lost, its training is not
             self._logs.append({})
             self._stop(self._epoch + 1, 0)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._logs.append({name: float(value) for name, value in (logs or {}).items()})
         if self._signal is not None:
             self._stop(epoch + 1, 0)
         self._save(epoch + 1, 0)
 
-    def history(self):
+    def history(self) -> dict[str, list[float]]:
         """The logs of all epochs, those before a restart included: dict from name to a list."""
         names = dict.fromkeys(name for logs in self._logs for name in logs)
         return {name: [logs[name] for logs in self._logs if name in logs] for name in names}

@@ -2,6 +2,7 @@
 
 import numbers
 import warnings
+from collections.abc import Callable
 
 import keras
 
@@ -10,6 +11,7 @@ from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.level_records import log10_saliency
 from keras_cascade.cascade.schedules import PolynomialSchedule
 from keras_cascade.cascade.tensorboard import EventFiles
+from keras_cascade.typing import Logs, Path
 
 _UPDATES = 50
 
@@ -57,13 +59,13 @@ class CascadeCallback(keras.callbacks.Callback):
 
     def __init__(
         self,
-        begin=0.0,
-        end=0.6,
-        frequency=None,
-        schedule=None,
-        slice_levels=False,
-        log_dir=None,
-    ):
+        begin: float = 0.0,
+        end: float = 0.6,
+        frequency: int | None = None,
+        schedule: Callable[[float], float] | None = None,
+        slice_levels: bool = False,
+        log_dir: Path | None = None,
+    ) -> None:
         super().__init__()
         for name, value in (("begin", begin), ("end", end)):
             is_step = isinstance(value, numbers.Integral) and value >= 0
@@ -84,7 +86,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self.slice_levels = slice_levels
         self.log_dir = log_dir
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         if not isinstance(self.model, CascadeDistiller):
             raise TypeError(
                 f"CascadeCallback prunes a CascadeDistiller; fit was called on "
@@ -100,9 +102,10 @@ class CascadeCallback(keras.callbacks.Callback):
                 "Train for more steps, or move begin and end apart."
             )
         self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
-        self._done = self._events = None
+        self._done: int | None = None
+        self._events: EventFiles | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self._done is None:  # only now: callbacks that restore a state do so at the beginning
             self._done = self._cascade.schedule_step
             self._next = self._after(self._done)
@@ -113,7 +116,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self._steps_before = self._done
         self._flips = dict.fromkeys(self._cascade.level_names[1:], 0)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         # With steps_per_execution > 1 `batch` jumps: an update that was passed is made up for.
         self._done = self._cascade.schedule_step = self._steps_before + batch + 1
         if self._done < self._next or self._next > self._end:
@@ -126,7 +129,7 @@ class CascadeCallback(keras.callbacks.Callback):
         self._next = self._after(self._done)
         self._slice_after_end()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is None:
             return
         macs = ["macs"] if self.model.graph.has_fixed_input else []
@@ -137,7 +140,7 @@ class CascadeCallback(keras.callbacks.Callback):
         if self.log_dir is not None:
             self._write_events(epoch, logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         if self._events is not None:
             self._events.close()
         self._cascade.schedule_step = 0

@@ -10,6 +10,8 @@ self-distillation", BMVC 2020). The own normalisation is ours, after slimmable n
 import numbers
 import types
 import warnings
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -30,6 +32,17 @@ from keras_cascade.saliency.gates import gradient_probe
 from keras_cascade.surgery import Surgeon, pruning_record
 from keras_cascade.surgery.sliced import SlicedModel
 from keras_cascade.surgery.views import build_view
+from keras_cascade.typing import (
+    Budget,
+    Config,
+    Floats,
+    Guidance,
+    Level,
+    Masks,
+    Record,
+    Scope,
+    Tensor,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
@@ -84,20 +97,20 @@ class CascadeDistiller(GuidedTrainer):
 
     def __init__(
         self,
-        model,
-        levels=(0.25, 0.5, 0.75),
+        model: keras.Model,
+        levels: float | Sequence[float] = (0.25, 0.5, 0.75),
         *,
-        budget="macs",
-        temperature=4.0,
-        alpha=0.5,
-        guidance="cascade",
-        scope="global",
-        round_to=1,
-        min_channels=4,
-        momentum=0.99,
-        distillation=None,
-        name=None,
-    ):
+        budget: Budget = "macs",
+        temperature: float = 4.0,
+        alpha: float = 0.5,
+        guidance: Guidance = "cascade",
+        scope: Scope = "global",
+        round_to: int = 1,
+        min_channels: int = 4,
+        momentum: float = 0.99,
+        distillation: Any = None,
+        name: str | None = None,
+    ) -> None:
         graph = ChannelGraph(model)
         levels = checked_levels(levels)
         if not 0.0 <= momentum < 1.0:
@@ -130,7 +143,7 @@ class CascadeDistiller(GuidedTrainer):
         self._own_layers = own_layers
         self._base = model
         self.schedule_step = 0
-        self._sliced = None
+        self._sliced: types.MappingProxyType[str, SlicedModel] | None = None
         self._loss_scale = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -141,13 +154,13 @@ class CascadeDistiller(GuidedTrainer):
             name="loss_scale",
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """All levels' outputs: dict from level name to tensor."""
         if training and not self.sliced:
             self._fold_saliency()
         return super().call(inputs, training=training)
 
-    def compile(self, *args, **kwargs):
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """As `GuidedTrainer.compile`.
 
         Raises:
@@ -170,7 +183,7 @@ class CascadeDistiller(GuidedTrainer):
                 "Use use_ema=False; the extracted student may be trained on with it."
             )
 
-    def compute_loss(self, *args, **kwargs):
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """The sum of the levels' losses and the regularisers; a scalar tensor."""
         loss = super().compute_loss(*args, **kwargs)
         if self.sliced:  # the optimizer assigns probes a gradient, so there must be one
@@ -181,7 +194,7 @@ class CascadeDistiller(GuidedTrainer):
 
     # Masks
 
-    def masks(self, level=-1):
+    def masks(self, level: Level = -1) -> Masks:
         """The present masks of a level.
 
         Args:
@@ -192,7 +205,7 @@ class CascadeDistiller(GuidedTrainer):
         """
         return self.graph.masks(self._keep(self._index(level)))
 
-    def set_masks(self, level, masks):
+    def set_masks(self, level: Level, masks: Masks) -> None:
         """Sets the masks of a level by hand.
 
         Args:
@@ -208,12 +221,12 @@ class CascadeDistiller(GuidedTrainer):
         self.unslice_levels()
         self._gates[index - 1].mask.assign(self.graph.keep_vector(masks).astype("float32"))
 
-    def saliency(self, level=-1):
+    def saliency(self, level: Level = -1) -> dict[str, Floats]:
         """The present saliency of a level: dict from each prunable group to a float array."""
         values = self._saliency_of(self._gates[self._pruned_index(level)])
         return {group.name: values[group.units].copy() for group in self.graph.prunable_groups}
 
-    def update_masks(self, progress=1.0):
+    def update_masks(self, progress: float = 1.0) -> dict[str, int]:
         """Ranks every level's channels anew and sets its masks.
 
         Args:
@@ -231,7 +244,7 @@ class CascadeDistiller(GuidedTrainer):
             flips[name] = int((before != keep).sum())
         return flips
 
-    def resume_schedule(self, step):
+    def resume_schedule(self, step: int) -> None:
         """Has the schedule go on from a step, after the weights and masks of then were put back.
 
         Args:
@@ -240,7 +253,7 @@ class CascadeDistiller(GuidedTrainer):
         self.unslice_levels()  # slices are of the masks that were
         self.schedule_step = step
 
-    def remaining(self, budget=None):
+    def remaining(self, budget: Budget | None = None) -> dict[str, float]:
         """The fraction each level still costs: dict from level name to float.
 
         Args:
@@ -253,7 +266,7 @@ class CascadeDistiller(GuidedTrainer):
             for index, name in enumerate(self.level_names)
         }
 
-    def misses(self):
+    def misses(self) -> dict[str, str]:
         """Why a level's masks miss its target by over 1% of the budget: dict, empty if none do."""
         reasons = {
             name: self._ranking.miss(self._keep(index), level)
@@ -266,11 +279,11 @@ class CascadeDistiller(GuidedTrainer):
     # Slices
 
     @property
-    def sliced(self):
+    def sliced(self) -> bool:
         """Whether `slice_levels` is in force."""
         return self._sliced is not None
 
-    def slice_levels(self):
+    def slice_levels(self) -> None:
         """From now on computes levels with slices of the shared weights, at the present masks.
 
         Losses and updates are those of the masked levels, but a step costs what the small models
@@ -290,7 +303,7 @@ class CascadeDistiller(GuidedTrainer):
         self._sliced = types.MappingProxyType(views)
         self._trace_anew()
 
-    def unslice_levels(self):
+    def unslice_levels(self) -> None:
         """Computes the levels by masks again; does nothing if they are."""
         if self.sliced:
             self._sliced = None
@@ -312,7 +325,7 @@ class CascadeDistiller(GuidedTrainer):
 
     # Results
 
-    def extract(self, level=-1, *, verify=True):
+    def extract(self, level: Level = -1, *, verify: bool = True) -> keras.Model:
         """The small model of a level: plain layers, weights copied, not compiled.
 
         Args:
@@ -347,13 +360,13 @@ class CascadeDistiller(GuidedTrainer):
         elif index and self._ranking.removed(keep) < self.levels[index - 1] - 0.01:
             warnings.warn(f"Level '{name}': {self.misses()[name]}", stacklevel=3)
 
-    def levels_summary(self):
+    def levels_summary(self) -> str:
         """Params and MACs of every level at its present masks, as a table; returns a string."""
         keeps = [self._keep(index) for index in range(len(self.level_names))]
         table = levels_table(self.graph, self.level_names, self.levels, keeps, self.budget)
         return "\n".join([table, *(f"{name}: {why}" for name, why in self.misses().items())])
 
-    def pruning_record(self, level=-1):
+    def pruning_record(self, level: Level = -1) -> Record:
         """What a level is cut from and how, for the manifest of its export; see `pruning_record`.
 
         Args:
@@ -368,18 +381,18 @@ class CascadeDistiller(GuidedTrainer):
         level = self.level_names[self._index(level)]
         return pruning_record(self.graph, self.masks(level), level=level, **settings)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """As `GuidedTrainer`, and how far pruning has come."""
         super().save_own_variables(store)
         store["schedule_step"] = np.array(self.schedule_step)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """The counterpart of `save_own_variables`."""
         self.resume_schedule(int(np.array(store["schedule_step"])))
         names = [name for name in store.keys() if name != "schedule_step"]  # noqa: SIM118
         super().load_own_variables({name: store[name] for name in names})
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "model": keras.saving.serialize_keras_object(self._base),
             "levels": self.levels,
@@ -396,7 +409,7 @@ class CascadeDistiller(GuidedTrainer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         config = dict(config)
         for key in ("model", "distillation"):
             config[key] = keras.saving.deserialize_keras_object(config[key])

@@ -4,6 +4,10 @@ This is the recovery after a cascade (the extracted student learns alone from a 
 distillation of any student from any teacher with the same output.
 """
 
+from typing import Any
+
+import keras
+
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.cascade.losses import check_same_output
 from keras_cascade.surgery import copy_model
@@ -38,8 +42,15 @@ class Distiller(GuidedTrainer):
     """
 
     def __init__(
-        self, student, teacher, *, temperature=4.0, alpha=0.5, distillation=None, name=None
-    ):
+        self,
+        student: keras.Model,
+        teacher: keras.Model,
+        *,
+        temperature: float = 4.0,
+        alpha: float = 0.5,
+        distillation: Any = None,
+        name: str | None = None,
+    ) -> None:
         check_same_output(student, teacher)
         frozen = copy_model(teacher)
         frozen.trainable = False

@@ -4,11 +4,17 @@ A snapshot is good only once a later loss computed with it was finite, so two ar
 one and the one still on trial.
 """
 
+from typing import TypeAlias
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_cascade.cascade import data_faults
+from keras_cascade.typing import Floats, Logs
+
+# A step, pairs of a variable and its value, and how far a cascade's schedule had come.
+_Snapshot: TypeAlias = tuple[int, list[tuple[keras.Variable, Floats]], int | None]
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -32,14 +38,16 @@ class FiniteLossGuard(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, every=200):
+    def __init__(self, every: int = 200) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be at least 1 step, got {every}.")
         self._every = every
-        self._epoch, self._batch, self._tested = None, -1, None
+        self._epoch: int | None = None
+        self._batch = -1
+        self._tested: int | None = None
 
-    def where(self):
+    def where(self) -> str:
         """How far training has come, in words."""
         if self._epoch is None:
             return "before the first step"
@@ -47,21 +55,22 @@ class FiniteLossGuard(keras.callbacks.Callback):
             return f"in the validation of epoch {self._epoch + 1}, after batch {self._tested}"
         return f"after step {self._steps} (epoch {self._epoch + 1}, batch {self._batch + 1})"
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         if self.params.get("steps") == 0:
             raise ValueError(data_faults.empty("training"))
         self._steps = 0
         self._epoch, self._tested = None, None
-        self._good = self._on_trial = None
+        self._good: _Snapshot | None = None
+        self._on_trial: _Snapshot | None = None
         optimizer = self.model.optimizer
         if self.model.built and not optimizer.built:  # its state is part of what is kept
             optimizer.build(self.model.trainable_variables)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch, self._batch = epoch, -1
         self._snapshot()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._steps += batch - self._batch  # more than 1 with steps_per_execution
         self._batch = batch
         loss = float((logs or {}).get("loss", 0.0))
@@ -71,18 +80,18 @@ class FiniteLossGuard(keras.callbacks.Callback):
         if self._steps - self._on_trial[0] >= self._every:
             self._snapshot()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         self._tested = 0
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._tested = batch + 1
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs | None = None) -> None:
         tested, self._tested = self._tested, None
         if not tested:
             raise ValueError(data_faults.empty("validation"))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self._batch < 0:
             self._put_back()  # TensorFlow may have begun a step before it found no batch for it
             raise ValueError(f"Epoch {epoch + 1}: {data_faults.empty('training')}")

@@ -7,7 +7,9 @@ plus the regularisers, each counted once. It is written with `call`, `compute_lo
 The cascade and plain distillation are both this, with other members.
 """
 
+from collections.abc import Iterable
 from contextlib import nullcontext
+from typing import Any
 
 import keras
 from keras import ops, tree
@@ -21,6 +23,7 @@ from keras_cascade.cascade.losses import (
     check_guidance,
 )
 from keras_cascade.cascade.seeds import seed_states
+from keras_cascade.typing import Config, Floats, Tensor
 
 
 class GuidedTrainer(keras.Model):
@@ -38,8 +41,16 @@ class GuidedTrainer(keras.Model):
     """
 
     def __init__(
-        self, members, guides, *, temperature, alpha, distillation=None, frozen=(), name=None
-    ):
+        self,
+        members: dict[str, keras.Model],
+        guides: dict[str, list[str]],
+        *,
+        temperature: float,
+        alpha: float,
+        distillation: Any = None,
+        frozen: Iterable[str] = (),
+        name: str | None = None,
+    ) -> None:
         super().__init__(name=name)
         check_guidance(members.values(), temperature, alpha)
         check_distillation(distillation)
@@ -62,7 +73,7 @@ class GuidedTrainer(keras.Model):
 
     # What Keras asks of a model
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         """All members' outputs: dict from name to tensor."""
         outputs = {}
         for name in self._members:
@@ -72,8 +83,14 @@ class GuidedTrainer(keras.Model):
         return outputs
 
     def compile(
-        self, optimizer="rmsprop", loss=None, *, metrics=None, weighted_metrics=None, **kwargs
-    ):
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`; every member gets the metrics.
 
         Args:
@@ -108,14 +125,21 @@ class GuidedTrainer(keras.Model):
                 weighted_metrics=_copies(weighted_metrics),
             )
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Config) -> None:
         """Compiles a loaded trainer as the saved one was; Keras calls it."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def fit(
-        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, **kwargs
-    ):
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`; a loss that is not finite stops it and loses nothing.
 
         Raises:
@@ -135,7 +159,9 @@ class GuidedTrainer(keras.Model):
             **kwargs,
         )
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> list[float] | dict[str, float]:
         """As `keras.Model.evaluate`; a list of results is in the order of `metrics_names`.
 
         Raises:
@@ -159,20 +185,27 @@ class GuidedTrainer(keras.Model):
             return results
         return [results[name] for name in self.metrics_names]
 
-    def predict(self, *args, **kwargs):
+    def predict(self, *args: Any, **kwargs: Any) -> Floats:
         """The main member's output, as `keras.Model.predict`."""
         return self._members[self._main].predict(*args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Floats:
         """The main member's output, as `keras.Model.predict_on_batch`."""
         return self._members[self._main].predict_on_batch(x)
 
-    def train_step(self, *arguments):
+    def train_step(self, *arguments: Any) -> Any:
         """As Keras does, but nothing of a step happens where the data has no batch for it."""
         with data_faults.waiting_for(arguments[-1]):
             return super().train_step(*arguments)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         """The sum of the members' losses and the regularisers; a scalar tensor."""
         y = y[0] if isinstance(y, list | tuple) and len(y) == 1 else y
         if y is None:
@@ -194,13 +227,15 @@ class GuidedTrainer(keras.Model):
         total = _logged_as(total, _divided(total, share)) + sum(regularisers)
         return ops.where(finite, total, float("nan"))
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         """Updates every member's metrics; the main member's have plain names."""
         for name, member in self._others.items():
             member.compute_metrics(x, y, y_pred[name], sample_weight)
         return super().compute_metrics(x, y, y_pred[self._main], sample_weight)
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Any]:
         """Dict from metric name to value, members' names before theirs."""
         results = {}
         for metric in super().metrics:
@@ -213,7 +248,7 @@ class GuidedTrainer(keras.Model):
         return results
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.Metric]:
         """All members' metrics, so that each is reset and carried along."""
         members = getattr(self, "_others", {}).values()
         # A member's own loss tracker is never updated: this trainer tracks the members' losses.
@@ -222,24 +257,24 @@ class GuidedTrainer(keras.Model):
         ]
 
     @property
-    def metrics_names(self):
+    def metrics_names(self) -> list[str]:
         """Names of the results, as in the logs."""
         return list(self.get_metrics_result())
 
     @property
-    def output_classes(self):
+    def output_classes(self) -> int:
         """Size of the last axis of the members' output."""
         return self._members[self._main].output_shape[-1]
 
     # What Keras saves
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """As Keras does, and the states of the random numbers (dropout) of all members."""
         super().save_own_variables(store)
         for index, state in enumerate(seed_states(self)):
             store[f"seed_{index}"] = state
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """The counterpart of `save_own_variables`."""
         names = [name for name in store.keys() if not name.startswith("seed_")]  # noqa: SIM118
         super().load_own_variables({name: store[name] for name in names})
@@ -252,11 +287,11 @@ class GuidedTrainer(keras.Model):
         """What computes a member's output."""
         return self._members[name]
 
-    def labels_outside(self):
+    def labels_outside(self) -> int:
         """How many labels outside the classes were seen so far."""
         return int(ops.convert_to_numpy(self._bad_labels))
 
-    def describe_bad_labels(self, count):
+    def describe_bad_labels(self, count: int) -> str:
         """What is wrong with labels that name no class, and what to do."""
         return (
             f"{count} labels outside the classes 0..{self.output_classes - 1}. Check the labels, "

@@ -1,6 +1,7 @@
 """What the levels of a cascade are: which fractions, who guides whom, what each has of its own."""
 
 import numbers
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ from keras_cascade.table import text_table
 _GUIDANCE = ("cascade", "dense", "teacher")
 
 
-def checked_levels(levels):
+def checked_levels(levels: float | Sequence[float]) -> tuple[float, ...]:
     """The fractions as a tuple of floats; raises ValueError where they make no cascade."""
     if not all(isinstance(level, numbers.Real) for level in np.atleast_1d(levels).tolist()):
         raise ValueError(f"levels must be numbers such as (0.25, 0.5, 0.75), got {levels!r}.")

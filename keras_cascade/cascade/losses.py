@@ -8,9 +8,12 @@ independent yes/no outputs.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import losses, ops, tree
+
+from keras_cascade.typing import Config, Tensor
 
 PROBABILITY_FLOOR = 1e-7  # below which a probability is taken for it, so that its log is finite
 
@@ -82,7 +85,7 @@ class Targets:
         return outside
 
 
-def returns_probabilities(model):
+def returns_probabilities(model: keras.Model) -> bool:
     """Whether a functional model's output is a softmax or sigmoid, as far as its end shows."""
     layer = model.outputs[0]._keras_history.operation
     activation = getattr(layer, "activation", None)
@@ -181,19 +184,19 @@ class SoftTargetLoss(losses.Loss):
 
     def __init__(
         self,
-        temperature=4.0,
-        from_logits=True,
-        binary=False,
-        reduction="sum_over_batch_size",
-        name="soft_target_loss",
-        dtype=None,
-    ):
+        temperature: float = 4.0,
+        from_logits: bool = True,
+        binary: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "soft_target_loss",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
         self.temperature, self.from_logits, self.binary = temperature, from_logits, binary
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         teacher = self._softened(ops.stop_gradient(y_true))
         student = self._softened(y_pred)
         teacher_log, student_log = ops.log_softmax(teacher), ops.log_softmax(student)
@@ -202,7 +205,7 @@ class SoftTargetLoss(losses.Loss):
             divergence = ops.sum(divergence, axis=-1)
         return self.temperature**2 * divergence
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "temperature": self.temperature,

@@ -1,23 +1,26 @@
 """Schedules: how far along its target a level is, from the progress of pruning."""
 
 import abc
+from typing import Self
 
 import keras
+
+from keras_cascade.typing import Config
 
 
 class Schedule(abc.ABC):
     """A function from progress in [0, 1] to the share of the target that holds then."""
 
     @abc.abstractmethod
-    def __call__(self, progress):
+    def __call__(self, progress: float) -> float:
         """The share of the target, in [0, 1], at a progress in [0, 1]."""
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """The arguments that make this schedule again."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Makes a schedule from what `get_config` returned."""
         return cls(**config)
 
@@ -42,7 +45,7 @@ class PolynomialSchedule(Schedule):
     ```
     """
 
-    def __init__(self, power=3.0, initial=0.0):
+    def __init__(self, power: float = 3.0, initial: float = 0.0) -> None:
         if power <= 0 or not 0.0 <= initial <= 1.0:
             raise ValueError(
                 f"PolynomialSchedule needs power > 0 and initial in [0, 1], got power={power}, "
@@ -50,10 +53,10 @@ class PolynomialSchedule(Schedule):
             )
         self.power, self.initial = power, initial
 
-    def __call__(self, progress):
+    def __call__(self, progress: float) -> float:
         return 1.0 + (self.initial - 1.0) * (1.0 - progress) ** self.power
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"power": self.power, "initial": self.initial}
 
 
@@ -68,5 +71,5 @@ class ConstantSchedule(Schedule):
     ```
     """
 
-    def __call__(self, progress):
+    def __call__(self, progress: float) -> float:
         return 1.0

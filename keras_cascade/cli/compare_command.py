@@ -14,7 +14,7 @@ import shlex
 from absl import flags
 
 from keras_cascade import recipe, report, study
-from keras_cascade.cli import strategy_flags
+from keras_cascade.cli import extras, strategy_flags
 from keras_cascade_command import quiet_stderr
 
 _DEFAULT = study.Protocol()
@@ -91,6 +91,7 @@ ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command agai
 
 def main():
     """Runs what of the grid is not finished, and writes the report."""
+    extras.require("ai_edge_litert", "matplotlib")
     grid = study.Grid(
         models=tuple(FLAGS.models),
         datasets=tuple(FLAGS.datasets),

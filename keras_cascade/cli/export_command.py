@@ -40,6 +40,7 @@ def main(path):
             quantize=FLAGS.quantize,
             representative_data=examples,
             pruning=record,
+            verbose=True,
         )
     rows = [
         [

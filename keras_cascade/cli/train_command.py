@@ -17,7 +17,7 @@ from absl import flags
 
 from keras_cascade import data, models, recipe, report
 from keras_cascade.cascade import level_records, returns_probabilities
-from keras_cascade.cli import commands, files, strategy_flags
+from keras_cascade.cli import commands, extras, files, strategy_flags
 from keras_cascade.cli.backups import Backups
 from keras_cascade.deploy import export, write_keras
 from keras_cascade.surgery import copy_model
@@ -117,6 +117,8 @@ ARGUMENTS = ["[MODEL.keras]"]
 
 def main(teacher=None):
     """Trains, evaluates, and writes results, student and exports."""
+    exports = keras.backend.backend() != "torch"  # Keras exports nothing there
+    extras.require(*(["ai_edge_litert"] if exports else []), "matplotlib")
     settings = _settings()
     scope, replicas = recipe.distribution_scope(FLAGS.strategy)
     output_dir = report.writable_folder(FLAGS.output_dir)

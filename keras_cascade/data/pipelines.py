@@ -170,10 +170,10 @@ def _check_arguments(
 
 
 def _input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
-    height, width, channels = source.image_shape
+    height, width, channels = source.image_shape  # open sizes are those of large images
     if image_size is None and preprocessing.is_large(source.image_shape):
         image_size = _DEFAULT_LARGE_SIZE
-    return (image_size or height, image_size or width, channels)
+    return (image_size or height, image_size or width, channels)  # type: ignore[return-value]
 
 
 def _fixed_view(source: Source, shape: tuple[int, int, int]):

@@ -3,10 +3,14 @@
 import pathlib
 import tempfile
 
+import keras
+
 from keras_cascade.deploy import formats
+from keras_cascade.deploy.lowering import lowered
+from keras_cascade.typing import Path, Quantization
 
 
-def write_keras(model, path):
+def write_keras(model: keras.Model, path: Path) -> None:
     """Saves a model as a `.keras` file, as a whole.
 
     Args:
@@ -25,7 +29,7 @@ def write_keras(model, path):
         temporary.unlink(missing_ok=True)
 
 
-def write_litert(model, path, quantize=None):
+def write_litert(model: keras.Model, path: Path, quantize: Quantization | None = None) -> None:
     """Writes a model as a LiteRT file alone, to be measured; `export` compares it besides.
 
     Args:
@@ -46,6 +50,6 @@ def write_litert(model, path, quantize=None):
         calibration = formats.named_batches(model, batches)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="tmp_") as folder:
         saved_model, temporary = pathlib.Path(folder, "saved_model"), pathlib.Path(folder, "tflite")
-        formats.write_saved_model(model, saved_model)
+        formats.write_saved_model(lowered(model), saved_model)
         formats.write_litert_of(saved_model, temporary, quantize, calibration)
         temporary.replace(path)

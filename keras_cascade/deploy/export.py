@@ -8,6 +8,8 @@ final name is whole, and gives what the model gives.
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,10 +17,13 @@ from keras import ops
 
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.deploy import formats as file_formats
+from keras_cascade.deploy.formats import ExportError
+from keras_cascade.deploy.lowering import lowered
 from keras_cascade.profile import profile
 from keras_cascade.report import sha256_of, versions, write_json
 from keras_cascade.saliency import ChannelGates
 from keras_cascade.surgery.views import ChannelMask, MaskedCall
+from keras_cascade.typing import ExportFormat, Path, Quantization, Record
 
 MANIFEST = "manifest.json"
 QUANTIZATIONS = ("float16", "dynamic", "int8")
@@ -32,21 +37,18 @@ _OPENERS = {
 _TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 0.1, "int8": 0.2}
 
 
-class ExportError(RuntimeError):
-    """An exported file does not give what the model gives; the message says how far it is off."""
-
-
 def export(
-    model,
-    path,
-    formats=("saved_model", "litert", "onnx"),
+    model: keras.Model,
+    path: Path,
+    formats: ExportFormat | Iterable[ExportFormat] = ("saved_model", "litert", "onnx"),
     *,
-    quantize=None,
-    representative_data=None,
-    tolerance=None,
-    min_agreement=0.9,
-    pruning=None,
-):
+    quantize: Quantization | None = None,
+    representative_data: Any = None,
+    tolerance: float | None = None,
+    min_agreement: float = 0.9,
+    pruning: Record | None = None,
+    verbose: bool = False,
+) -> Record:
     """Writes a model for other runtimes, runs each file there, and compares it with the model.
 
     The folder gets `saved_model/`, `model.tflite`, `model.onnx` and `manifest.json`: versions,
@@ -69,6 +71,7 @@ def export(
         min_agreement: least share of the examples on which an 8-bit classifier has the largest
             output in the same place.
         pruning: what the manifest says of how the model was pruned; see `pruning_record`.
+        verbose: whether to show a progress bar: each file is written, then run.
 
     Returns:
         Dict, what the manifest holds.
@@ -77,7 +80,8 @@ def export(
         TypeError: not a plain `keras.Model`: a trainer, or one that is still masked.
         ValueError: an unknown format or quantization, int8 without examples, examples of another
             shape, a path that holds something else.
-        ExportError: a file gives something else than the model; nothing is left of the export.
+        ExportError: a format cannot hold the model, or a file gives something else than the
+            model; nothing is left of the export.
         ImportError: a runtime is not installed; the message says which extra brings it.
         RuntimeError: Keras runs on PyTorch, or on JAX and "onnx" is asked for.
         OSError: the folder cannot be written.
@@ -90,7 +94,7 @@ def export(
     ```
     """
     _check_exportable(model)
-    formats = _checked_formats(formats, quantize)
+    names = _checked_formats(formats, quantize)
     path = pathlib.Path(path)
     _check_replaceable(path)
     if quantize == "int8" and representative_data is None:
@@ -103,19 +107,20 @@ def export(
     else:
         examples = file_formats.examples_of(model, representative_data)
     batches = file_formats.batches_of(model, examples)
-    # Before it is written: Keras exports to ONNX only what was called.
     expected = _joined(_outputs_of(model, batch) for batch in batches)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp_"))
+    bar = keras.utils.Progbar(2 * len(names), verbose=int(verbose))
     try:
-        _write(model, folder, formats, quantize, batches)
+        _write(lowered(model), folder, names, quantize, batches, bar)
         parity = {}
-        for name in formats:
+        for name in names:
             run = _OPENERS[name](folder / _FILES[name], model)
             given = _joined(run(batch) for batch in batches)
             parity[name] = _difference(expected, given)
             kind = quantize if name == "litert" else None
             _check_parity(f"{kind or name} file", parity[name], kind, tolerance, min_agreement)
+            bar.add(1)
         content = _manifest(model, folder, parity, quantize, pruning)
         content["examples"] = "given" if representative_data is not None else "random"
         write_json(folder / MANIFEST, content)
@@ -182,17 +187,21 @@ def _is_export(path):
     return (path / MANIFEST).is_file()
 
 
-def _write(model, folder, formats, quantize, batches):
+def _write(model, folder, formats, quantize, batches, bar):
     saved_model = folder / _FILES["saved_model"]
     if "saved_model" in formats or "litert" in formats:
         file_formats.write_saved_model(model, saved_model)
+    bar.add(int("saved_model" in formats))
     if "litert" in formats:
         calibration = file_formats.named_batches(model, batches)
         file_formats.write_litert_of(saved_model, folder / _FILES["litert"], quantize, calibration)
+        bar.add(1)
     if "saved_model" not in formats:
         shutil.rmtree(saved_model, ignore_errors=True)
     if "onnx" in formats:
+        _outputs_of(model, batches[0])  # Keras exports to ONNX only what was called
         file_formats.write_onnx(model, folder / _FILES["onnx"])
+        bar.add(1)
 
 
 def _difference(expected, given):

@@ -11,12 +11,15 @@ import warnings
 import keras
 import numpy as np
 
-from keras_cascade.deploy.known_shapes import with_known_shapes
 from keras_cascade.deploy.litert import open_interpreter
 
 # Calibration reads the range of every activation; more examples hardly change it.
 _MOST_EXAMPLES = 256
 _BATCH = 16
+
+
+class ExportError(RuntimeError):
+    """A model that a format cannot hold, or a file that does not give what the model gives."""
 
 
 def check_backend():
@@ -30,8 +33,8 @@ def check_backend():
 
 
 def write_saved_model(model, path):
-    """Writes a built Functional or Sequential model as a SavedModel folder."""
-    with_known_shapes(model).export(path, format="tf_saved_model", verbose=False)
+    """Writes a model as a SavedModel folder."""
+    model.export(path, format="tf_saved_model", verbose=False)
 
 
 def write_litert_of(saved_model, path, quantize=None, calibration=()):
@@ -45,6 +48,7 @@ def write_litert_of(saved_model, path, quantize=None, calibration=()):
     """
     # By way of a SavedModel: Keras' own LiteRT export came only after Keras 3.12.
     import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     if quantize is not None:
@@ -57,7 +61,15 @@ def write_litert_of(saved_model, path, quantize=None, calibration=()):
     with warnings.catch_warnings():
         # The converter calibrates with TensorFlow's own interpreter, which is to go.
         warnings.filterwarnings("ignore", r"(?s).*tf\.lite\.Interpreter is deprecated")
-        content = converter.convert()
+        try:
+            content = converter.convert()
+        except (RuntimeError, ConverterError) as error:
+            lacking = re.search(r"'tf\.(\w+)' op is neither", str(error))
+            reason = f"it has no {lacking[1]}" if lacking else str(error).strip().splitlines()[0]
+            raise ExportError(
+                f"LiteRT does not take this model as {quantize or 'float32'}: {reason}. Build the "
+                'model without that, choose another quantize, or leave "litert" out of formats.'
+            ) from error
     path.write_bytes(content)
 
 

@@ -10,12 +10,15 @@ import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_cascade.deploy.formats import as_inputs, random_examples
 from keras_cascade.deploy.litert import open_interpreter
+from keras_cascade.typing import Path
 
 # Run apart from what measures, which holds gigabytes of its own.
 _MEMORY = """
@@ -54,7 +57,14 @@ class Latency:
     p90_ms: float
 
 
-def measure_latency(artefacts, *, threads=1, runs=100, warmup=10, progress=None):
+def measure_latency(
+    artefacts: Mapping[str, Path | keras.Model],
+    *,
+    threads: int = 1,
+    runs: int = 100,
+    warmup: int = 10,
+    progress: Callable[[int], Any] | None = None,
+) -> dict[str, Latency]:
     """Times models in turns, A B A B, on one random example (batch 1, fixed seed).
 
     Args:
@@ -101,7 +111,7 @@ def measure_latency(artefacts, *, threads=1, runs=100, warmup=10, progress=None)
     return {name: _latency(series[warmup:]) for name, series in times.items()}
 
 
-def measure_memory(path, threads=1):
+def measure_memory(path: Path, threads: int = 1) -> int:
     """Memory that LiteRT takes to load a model and run it once.
 
     Args:

@@ -2,7 +2,9 @@
 
 import pathlib
 import tempfile
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_cascade.deploy.artefacts import write_litert
@@ -11,21 +13,22 @@ from keras_cascade.deploy.latency_table import LatencyTable
 from keras_cascade.graph import ChannelGraph, register_budget
 from keras_cascade.saliency import OneShot
 from keras_cascade.surgery import Surgeon
+from keras_cascade.typing import Masks, Path, Quantization
 
 _ROUNDS = 6
 
 
 def prune_to_latency(
-    model,
-    milliseconds,
+    model: keras.Model,
+    milliseconds: float,
     *,
-    threads=1,
-    quantize=None,
-    cache=None,
-    tolerance=0.05,
-    runs=100,
-    **choices,
-):
+    threads: int = 1,
+    quantize: Quantization | None = None,
+    cache: Path | None = None,
+    tolerance: float = 0.05,
+    runs: int = 100,
+    **choices: Any,
+) -> tuple[keras.Model, Masks, float]:
     """Removes channels until one run of the model on LiteRT takes so many milliseconds.
 
     The amount is a fraction of the latency that `LatencyTable` predicts. The smaller model is
@@ -68,20 +71,19 @@ def prune_to_latency(
         budget = f"latency ({quantize or 'float32'}, threads: {threads})"
         register_budget(budget, LatencyTable(threads=threads, quantize=quantize, cache=cache))
         scored, surgeon = OneShot(ChannelGraph(model), budget, **choices), Surgeon(model)
-        nearest = None
+        tried = []
         for _ in range(_ROUNDS):
             masks = scored.masks(1 - left)
             small = surgeon.extract(masks)
             reached = stopwatch.milliseconds(small)
             off = abs(reached / milliseconds - 1)
-            if nearest is None or off < nearest[0]:
-                nearest = off, small, masks, reached
+            tried.append((off, small, masks, reached))
             if off <= tolerance / 2:
                 break
             # Latency goes with a power of what is predicted to be left, at first unknown.
             power = np.clip(np.log(reached / stopwatch.whole) / np.log(left), 0.5, 3.0)
             left = min(left * (milliseconds / reached) ** (1 / power), 0.999)
-    off, small, masks, reached = nearest
+    off, small, masks, reached = min(tried, key=lambda one: one[0])
     if off > tolerance:
         raise ValueError(
             f"The nearest that {_ROUNDS} rounds came to {milliseconds} ms is {reached:.3g} ms. "

@@ -26,10 +26,11 @@ from keras import tree
 
 from keras_cascade.deploy.artefacts import write_litert
 from keras_cascade.deploy.latency import measure_latency
-from keras_cascade.graph import ChannelGraph, register_budget, segments
+from keras_cascade.graph import ChannelGraph, Cost, register_budget, segments
 from keras_cascade.graph.tracing import TracedTensor
 from keras_cascade.report import whole_file
 from keras_cascade.surgery import Surgeon
+from keras_cascade.typing import Path, Quantization
 
 _FRACTIONS = (1.0, 0.75, 0.5, 0.25, 0.125)
 _LARGEST_PORTION = 8  # runtimes compute channels by the eight or sixteen
@@ -58,12 +59,20 @@ class LatencyTable:
     ```
     """
 
-    def __init__(self, *, threads=1, quantize=None, cache=None, runs=30, verbose=True):
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        quantize: Quantization | None = None,
+        cache: Path | None = None,
+        runs: int = 30,
+        verbose: bool = True,
+    ) -> None:
         self.threads, self.quantize = threads, quantize
         self.cache = _default_cache() if cache is None else pathlib.Path(cache)
         self._runs, self._verbose = runs, verbose
 
-    def __call__(self, graph):
+    def __call__(self, graph: ChannelGraph) -> Cost:
         """The latency of one example, as a `Cost` in nanoseconds.
 
         Args:

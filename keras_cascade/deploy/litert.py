@@ -1,7 +1,11 @@
 """LiteRT, imported when a model is to run on it."""
 
+from typing import Any
 
-def open_interpreter(path, threads=None):
+from keras_cascade.typing import Path
+
+
+def open_interpreter(path: Path, threads: int | None = None) -> Any:
     """Opens a `.tflite` file.
 
     Args:

@@ -1,10 +1,19 @@
 """Budgets of one's own: what, besides MACs, params and channels, an amount can be a fraction of."""
 
-_BUDGETS = {}
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from keras_cascade.graph.cost import Cost
+from keras_cascade.typing import Budget
+
+if TYPE_CHECKING:
+    from keras_cascade.graph.channel_graph import ChannelGraph
+
+_BUDGETS: "dict[str, Callable[[ChannelGraph], Cost]]" = {}
 BUILT_IN = ("macs", "params", "channels")
 
 
-def register_budget(name, cost):
+def register_budget(name: str, cost: "Callable[[ChannelGraph], Cost]") -> None:
     """Makes a cost of one's own a budget, for all that takes a `budget`.
 
     Args:
@@ -31,7 +40,7 @@ def register_budget(name, cost):
     _BUDGETS[name] = cost
 
 
-def registered_cost(name, graph):
+def registered_cost(name: Budget, graph: "ChannelGraph") -> Cost:
     """The `Cost` of a graph under a registered budget; ValueError if there is none so called."""
     if name not in _BUDGETS:
         known = ", ".join(map(repr, [*BUILT_IN, *_BUDGETS]))

@@ -7,15 +7,21 @@ this module's coordinate system: a *keep vector* has one bool a unit, and masks,
 group, are its public form.
 """
 
+from collections.abc import Iterator
+
+import keras
 import numpy as np
 
 from keras_cascade.graph.budgets import registered_cost
+from keras_cascade.graph.channels import Channels
 from keras_cascade.graph.cost import Cost
-from keras_cascade.graph.grouping import group_channels
+from keras_cascade.graph.grouping import ChannelGroup, group_channels
+from keras_cascade.graph.rules import Flow
 from keras_cascade.graph.stored_masks import masks_from_text, masks_to_text
-from keras_cascade.graph.tracing import trace
+from keras_cascade.graph.tracing import Call, TracedTensor, trace
 from keras_cascade.graph.walk import walk
 from keras_cascade.table import text_table
+from keras_cascade.typing import Bools, Budget, Ints, Masks, Terms
 
 
 class ChannelGraph:
@@ -44,7 +50,7 @@ class ChannelGraph:
     ```
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.trace = trace(model)
         walked = walk(self.trace)
@@ -60,7 +66,7 @@ class ChannelGraph:
 
     # What the channels are
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> ChannelGroup:
         """The group of that name."""
         try:
             return self._by_name[name]
@@ -72,19 +78,19 @@ class ChannelGraph:
             ) from None
 
     @property
-    def prunable_groups(self):
+    def prunable_groups(self) -> list[ChannelGroup]:
         """The groups whose channels may be removed."""
         return [group for group in self.groups if group.prunable]
 
-    def units_at(self, labels):
+    def units_at(self, labels: Ints) -> Ints:
         """For each label of a `Channels` or a `Flow`, the unit that stands there."""
         return self._unit_of[labels]
 
-    def flow(self, call):
+    def flow(self, call: Call) -> Flow:
         """The `Flow` of one `Call` of the trace."""
         return self._flow_of[call]
 
-    def gated(self, call):
+    def gated(self, call: Call) -> dict[TracedTensor, Channels]:
         """The tensors that a `Call` must see with removed channels zeroed.
 
         Returns:
@@ -96,7 +102,7 @@ class ChannelGraph:
             if not self.channels[tensor].fixed and self.is_prunable(self.channels[tensor].labels)
         }
 
-    def mixes_inside(self, call):
+    def mixes_inside(self, call: Call) -> bool:
         """Whether a `Call` mixes, within itself, channels that may be removed."""
         flow = self.flow(call)
         labels = [labels for _, _, labels in flow.inner_reads]
@@ -104,11 +110,11 @@ class ChannelGraph:
             labels += [channels.labels for channels in flow.outputs if not channels.fixed]
         return any(self.is_prunable(one) for one in labels)
 
-    def is_prunable(self, labels):
+    def is_prunable(self, labels: Ints) -> bool:
         """Whether any of these channels may be removed."""
         return bool(self._prunable_units[self.units_at(labels)].any())
 
-    def filters(self):
+    def filters(self) -> Iterator[tuple[keras.Variable, int, Ints]]:
         """The weight axes along which channels are made.
 
         Yields:
@@ -125,7 +131,7 @@ class ChannelGraph:
 
     # Masks and keep vectors
 
-    def keep_vector(self, masks=None):
+    def keep_vector(self, masks: Masks | None = None) -> Bools:
         """Checks masks and joins them into one bool array over all units.
 
         Args:
@@ -156,11 +162,11 @@ class ChannelGraph:
                 )
         return keep
 
-    def masks(self, keep):
+    def masks(self, keep: Bools) -> Masks:
         """The masks of a keep vector: dict from each prunable group's name to a bool array."""
         return {group.name: keep[group.units].copy() for group in self.prunable_groups}
 
-    def to_json(self, masks):
+    def to_json(self, masks: Masks) -> str:
         """The masks as plain JSON text: every group's name, size and kept channels.
 
         Args:
@@ -183,7 +189,7 @@ class ChannelGraph:
         """
         return masks_to_text(self, masks)
 
-    def masks_from_json(self, text):
+    def masks_from_json(self, text: str) -> Masks:
         """The masks that `to_json` wrote, of this model or one built the same way.
 
         Args:
@@ -199,7 +205,7 @@ class ChannelGraph:
 
     # What it costs
 
-    def macs(self, masks=None):
+    def macs(self, masks: Masks | None = None) -> int:
         """Multiply-accumulates of one example's forward pass.
 
         Counted are the kernels of convolutions, Dense, EinsumDense and recurrent layers, and the
@@ -217,7 +223,7 @@ class ChannelGraph:
         """
         return self.cost("macs").total(self.keep_vector(masks))
 
-    def params(self, masks=None):
+    def params(self, masks: Masks | None = None) -> int:
         """Number of weights, trainable or not, exactly as the extracted model will have.
 
         Args:
@@ -228,7 +234,7 @@ class ChannelGraph:
         """
         return self.cost("params").total(self.keep_vector(masks))
 
-    def cost(self, budget):
+    def cost(self, budget: Budget) -> Cost:
         """The `Cost` in "macs", "params", "channels" (prunable ones) or a registered budget."""
         if budget not in self._costs:
             terms = {
@@ -241,7 +247,7 @@ class ChannelGraph:
             )
         return self._costs[budget]
 
-    def as_cost(self, terms):
+    def as_cost(self, terms: Terms) -> Cost:
         """A `Cost` of this graph's units.
 
         Args:
@@ -254,7 +260,7 @@ class ChannelGraph:
         units = [(c, [self.units_at(labels) for labels in factors]) for c, factors in terms]
         return Cost(units, self.num_units)
 
-    def layer_costs(self, masks=None):
+    def layer_costs(self, masks: Masks | None = None) -> dict[str, tuple[int, int | None]]:
         """What each layer, or operation that multiplies, holds and costs.
 
         Args:
@@ -279,12 +285,12 @@ class ChannelGraph:
         return found
 
     @property
-    def has_fixed_input(self):
+    def has_fixed_input(self) -> bool:
         """Whether the input size is fixed, so that MACs are known."""
         return all(None not in tensor.shape[1:] for tensor in self.trace.inputs)
 
     @property
-    def uncounted_layers(self):
+    def uncounted_layers(self) -> list[str]:
         """Names of layers with weights whose MACs no rule knows; `macs` leaves them out."""
         uncounted = [
             call.name
@@ -293,7 +299,7 @@ class ChannelGraph:
         ]
         return list(dict.fromkeys(uncounted))
 
-    def summary(self):
+    def summary(self) -> str:
         """The groups as a table that a person can read; returns a string."""
         rows = [
             [
@@ -315,7 +321,7 @@ class ChannelGraph:
 
     # How it was found
 
-    def first_flows(self):
+    def first_flows(self) -> list[tuple[Call, Flow]]:
         """Pairs `(call, flow)` of every layer's first call."""
         first_calls = {call.name: call for call in reversed(self.trace.calls) if call.is_layer}
         return [(call, self._flow_of[call]) for call in reversed(first_calls.values())]

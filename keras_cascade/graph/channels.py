@@ -8,8 +8,11 @@ another are one *unit*: a channel that can only be removed as a whole.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+
+from keras_cascade.typing import Shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +27,12 @@ class Channels:
             a layer that is kept whole), so that any axis of it may be read as its channels.
     """
 
-    shape: tuple
+    shape: Shape
     axis: int | None
-    labels: np.ndarray | None
+    labels: Any
     fixed: bool = False
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
 
@@ -45,7 +48,7 @@ class Maker:
     layer: str
     part: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.layer}/{self.part}" if self.part else self.layer
 
 

@@ -8,6 +8,8 @@ what one more channel costs at the present counts.
 
 import numpy as np
 
+from keras_cascade.typing import Bools, Floats, Terms
+
 
 class Cost:
     """A sum of terms over the units of a graph.
@@ -18,7 +20,7 @@ class Cost:
         units: the number of units.
     """
 
-    def __init__(self, terms, units):
+    def __init__(self, terms: Terms, units: int) -> None:
         width = max([len(factors) for _, factors in terms], default=0) or 1
         self._coefficients = np.array([float(coefficient) for coefficient, _ in terms])
         # Factor 0 is the constant 1 that fills up short terms.
@@ -32,12 +34,12 @@ class Cost:
                 distinct[key] = factor
         self._kind_of, self._multiplicity = _kinds(list(distinct.values()), units)
 
-    def total(self, keep):
+    def total(self, keep: Bools) -> int:
         """The cost with the units of the bool array `keep`; an exact int."""
         counts = self._counts(keep)[self._slots].prod(axis=1)
         return int((self._coefficients * counts).sum()) if len(counts) else 0
 
-    def per_unit(self, keep):
+    def per_unit(self, keep: Bools) -> Floats:
         """The marginal cost of each unit at the counts of `keep`; float array."""
         counts = self._counts(keep)[self._slots]
         slopes = np.zeros(len(self._multiplicity))

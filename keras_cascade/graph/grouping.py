@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from keras_cascade.graph.tracing import free_name
+from keras_cascade.typing import Bools, Ints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +31,16 @@ class ChannelGroup:
     size: int
     prunable: bool
     reason: str
-    producers: tuple
-    consumers: tuple
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
     first_unit: int
 
     @property
-    def units(self):
+    def units(self) -> slice:
         """The slice of the keep vector that holds the group's channels."""
         return slice(self.first_unit, self.first_unit + self.size)
 
-    def __str__(self):
+    def __str__(self) -> str:
         state = "prunable" if self.prunable else f"kept whole ({self.reason})"
         return (
             f"{self.name}: {self.size} channels, {state}; made by {', '.join(self.producers)}; "
@@ -60,14 +61,14 @@ class Grouping:
             split, of which at least one unit must stay.
     """
 
-    groups: list
+    groups: list[ChannelGroup]
     num_units: int
-    unit_of: np.ndarray
-    prunable_units: np.ndarray
-    indispensable: list
+    unit_of: Ints
+    prunable_units: Bools
+    indispensable: list[tuple[str, Ints]]
 
 
-def group_channels(walked):
+def group_channels(walked) -> Grouping:
     """Joins what a walk coupled.
 
     Args:

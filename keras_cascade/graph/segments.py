@@ -10,7 +10,9 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import Trace, renamed, replay
+from keras_cascade.typing import Terms
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,10 +27,10 @@ class Segment:
     """
 
     traced: Trace
-    macs: list
-    elements: list
+    macs: Terms
+    elements: Terms
 
-    def model(self):
+    def model(self) -> keras.Model:
         """The segment as a functional `keras.Model` that shares the layers."""
         inputs = [
             keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
@@ -38,7 +40,7 @@ class Segment:
         return keras.Model(inputs, [values[tensor] for tensor in self.traced.outputs])
 
 
-def segments(graph):
+def segments(graph: ChannelGraph) -> list[Segment]:
     """Cuts the model of a `ChannelGraph` into its segments.
 
     Args:

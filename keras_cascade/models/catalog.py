@@ -11,6 +11,7 @@ import difflib
 import inspect
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -150,7 +151,7 @@ def _build_application(
     weight_decay: float,
 ) -> keras.Model:
     parameters = inspect.signature(constructor).parameters
-    arguments = {}
+    arguments: dict[str, Any] = {}
     if "include_preprocessing" in parameters:
         arguments["include_preprocessing"] = False
     if "alpha" in parameters:

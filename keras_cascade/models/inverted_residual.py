@@ -16,6 +16,7 @@ them below width 1, for ImageNet's thousand classes; here they would outweigh th
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import KerasTensor, initializers, layers
@@ -90,7 +91,7 @@ def inverted_residual_network(
     """
     inputs = keras.Input(input_shape, name="image")
     stem_filters = scaled_filters(_STEM_FILTERS, width)
-    decay = {"weight_decay": weight_decay}
+    decay: dict[str, Any] = {"weight_decay": weight_decay}
     x = conv_bn(inputs, stem_filters, "stem_conv", activation=activation, **decay)
     for index, stage in enumerate(stages, start=1):
         filters = scaled_filters(stage.filters, width)
@@ -126,7 +127,7 @@ def _inverted_residual(
     weight_decay: float,
 ) -> KerasTensor:
     entering = x
-    decay = {"weight_decay": weight_decay}
+    decay: dict[str, Any] = {"weight_decay": weight_decay}
     if expansion != 1:
         wide = expansion * x.shape[-1]
         x = conv_bn(x, wide, f"{name}_expand", kernel_size=1, activation=activation, **decay)
@@ -160,7 +161,7 @@ def _squeeze_excite(
     x: KerasTensor, units: int, name: str, activation: str, weight_decay: float
 ) -> KerasTensor:
     """Scales each channel by a number in (0, 1) that the means of all channels decide."""
-    decay = {"kernel_size": 1, "use_bias": True, "weight_decay": weight_decay}
+    decay: dict[str, Any] = {"kernel_size": 1, "use_bias": True, "weight_decay": weight_decay}
     pool = layers.GlobalAveragePooling2D(
         keepdims=True, data_format="channels_last", name=f"{name}_se_pool"
     )

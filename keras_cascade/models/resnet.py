@@ -80,10 +80,17 @@ def _resnet(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _thin_resnet(depth: int, name: str, *arguments) -> keras.Model:
+def _thin_resnet(
+    depth: int,
+    name: str,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    width: float,
+    weight_decay: float,
+) -> keras.Model:
     blocks = (depth - 2) // 6  # section 4.2: 6n + 2 weighted layers
     stages = ((blocks, 16), (blocks, 32), (blocks, 64))
-    return _resnet(_basic_branch, stages, *arguments, name)
+    return _resnet(_basic_branch, stages, input_shape, classes, width, weight_decay, name)
 
 
 def resnet20(

@@ -7,11 +7,19 @@ in a table, never in their place.
 import gzip
 import math
 import pathlib
+from collections.abc import Callable
+
+from keras_cascade.typing import Path
 
 
 def performance_efficiency(
-    accuracy, params, *, original_accuracy, original_params, definition=None
-):
+    accuracy: float,
+    params: float,
+    *,
+    original_accuracy: float,
+    original_params: float,
+    definition: Callable[..., float] | None = None,
+) -> float:
     """Share of the accuracy that is kept, times share of the params that is gone.
 
         accuracy / original_accuracy * (1 - params / original_params)
@@ -61,7 +69,15 @@ def performance_efficiency(
     )
 
 
-def netscore(accuracy, params, macs, *, alpha=2.0, beta=0.5, gamma=0.5):
+def netscore(
+    accuracy: float,
+    params: float,
+    macs: float,
+    *,
+    alpha: float = 2.0,
+    beta: float = 0.5,
+    gamma: float = 0.5,
+) -> float:
     """NetScore: accuracy against size and work on a logarithmic scale, in decibels.
 
         20 * log10( a**alpha / (p**beta * m**gamma) )
@@ -101,7 +117,7 @@ def netscore(accuracy, params, macs, *, alpha=2.0, beta=0.5, gamma=0.5):
     return 20 * logarithm
 
 
-def gzipped_bytes(path):
+def gzipped_bytes(path: Path) -> int:
     """Size of a file under `gzip -9`: what weights that are set to zero save, if anything.
 
     Args:

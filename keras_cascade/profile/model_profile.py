@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -29,10 +30,10 @@ class ModelProfile:
     nonzero_params: int
     macs: int | None
     bytes: int
-    uncounted_layers: tuple = ()
+    uncounted_layers: tuple[str, ...] = ()
 
 
-def profile(model):
+def profile(model: keras.Model) -> ModelProfile:
     """Counts a model's weights, bytes and MACs.
 
     Args:

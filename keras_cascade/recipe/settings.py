@@ -4,6 +4,8 @@ import dataclasses
 
 import keras
 
+from keras_cascade.typing import Budget, Guidance, Scope
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -28,10 +30,10 @@ class Settings:
     teacher_epochs: int = 30
     epochs: int = 20
     recover_epochs: int = 10
-    levels: tuple = (0.25, 0.5, 0.75)
-    budget: str = "macs"
-    guidance: str = "cascade"
-    scope: str = "global"
+    levels: tuple[float, ...] = (0.25, 0.5, 0.75)
+    budget: Budget = "macs"
+    guidance: Guidance = "cascade"
+    scope: Scope = "global"
     round_to: int = 1
     min_channels: int = 4
     temperature: float = 4.0
@@ -45,7 +47,7 @@ class Settings:
     seed: int = 0
     jit_compile: bool | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least in (("teacher_epochs", 0), ("epochs", 1), ("recover_epochs", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
@@ -53,7 +55,7 @@ class Settings:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")
 
-    def make_optimizer(self, learning_rate, steps):
+    def make_optimizer(self, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer of one stage, its learning rate falling to 0 along a cosine.
 
         Args:
@@ -72,7 +74,7 @@ class Settings:
         optimizer = keras.optimizers.get(self.optimizer)
         return type(optimizer).from_config({**optimizer.get_config(), "learning_rate": cosine})
 
-    def use_jit(self):
+    def use_jit(self) -> bool | str:
         """What `compile(jit_compile=...)` is given."""
         if self.jit_compile is not None:
             return self.jit_compile

@@ -8,28 +8,45 @@ model on, by the labels alone or under a teacher. The data is an object with `tr
 `data.ImageData`, then takes the place of `train`.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 
-from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller
+from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller, TrainingBackup
 from keras_cascade.cascade.data_faults import named
 from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.profile import profile
+from keras_cascade.recipe.settings import Settings
 from keras_cascade.saliency import prune
+from keras_cascade.typing import Path, Row
 
 
-def train_teacher(model, data, settings, callbacks=(), backup=None):
+def train_teacher(
+    model: keras.Model,
+    data: Any,
+    settings: Settings,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    backup: TrainingBackup | None = None,
+) -> dict[str, list[float]]:
     """Trains the model alone, in place, for `settings.teacher_epochs`."""
     rate, epochs = settings.learning_rate, settings.teacher_epochs
     return _fit(model, data, settings, rate, epochs, callbacks, backup)
 
 
-def fine_tune(model, data, settings, epochs, callbacks=()):
+def fine_tune(
+    model: keras.Model,
+    data: Any,
+    settings: Settings,
+    epochs: int,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+) -> dict[str, list[float]]:
     """Trains a model on by the labels alone, in place, from `settings.prune_learning_rate`."""
     rate = settings.prune_learning_rate
     return _fit(model, data, settings, rate, epochs, callbacks)
 
 
-def make_cascade(model, settings):
+def make_cascade(model: keras.Model, settings: Settings) -> CascadeDistiller:
     """The untrained `CascadeDistiller` of a model; raises what it refuses."""
     return CascadeDistiller(
         model,
@@ -45,7 +62,14 @@ def make_cascade(model, settings):
     )
 
 
-def train_cascade(model, data, settings, callbacks=(), backup=None, log_dir=None):
+def train_cascade(
+    model: keras.Model,
+    data: Any,
+    settings: Settings,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    backup: TrainingBackup | None = None,
+    log_dir: Path | None = None,
+) -> tuple[CascadeDistiller, dict[str, list[float]]]:
     """Trains and prunes the cascade of a model, in place.
 
     Args:
@@ -69,7 +93,16 @@ def train_cascade(model, data, settings, callbacks=(), backup=None, log_dir=None
     return cascade, _fit(cascade, data, settings, rate, settings.epochs, callbacks, backup)
 
 
-def distil(student, teacher, data, settings, epochs, learning_rate, callbacks=(), backup=None):
+def distil(
+    student: keras.Model,
+    teacher: keras.Model,
+    data: Any,
+    settings: Settings,
+    epochs: int,
+    learning_rate: float,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    backup: TrainingBackup | None = None,
+) -> dict[str, list[float]]:
     """Trains a model in place by the labels and a frozen teacher.
 
     Args:
@@ -89,13 +122,27 @@ def distil(student, teacher, data, settings, epochs, learning_rate, callbacks=()
     return _fit(distiller, data, settings, learning_rate, epochs, list(callbacks), backup)
 
 
-def recover(student, teacher, data, settings, epochs, callbacks=(), backup=None):
+def recover(
+    student: keras.Model,
+    teacher: keras.Model,
+    data: Any,
+    settings: Settings,
+    epochs: int,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    backup: TrainingBackup | None = None,
+) -> dict[str, list[float]]:
     """Trains a pruned model alone, in place, distilled from a frozen teacher."""
     rate = settings.prune_learning_rate
     return distil(student, teacher, data, settings, epochs, rate, callbacks, backup)
 
 
-def one_shot_l1(teacher, data, settings, callbacks=(), backup=None):
+def one_shot_l1(
+    teacher: keras.Model,
+    data: Any,
+    settings: Settings,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    backup: TrainingBackup | None = None,
+) -> keras.Model:
     """The yardstick: L1 pruning of the same fraction in every layer, then distilled fine-tuning.
 
     It starts from the same trained teacher, meets the same budget and sees as many images as
@@ -118,7 +165,7 @@ def one_shot_l1(teacher, data, settings, callbacks=(), backup=None):
     return student
 
 
-def accuracy_on_test(model, data):
+def accuracy_on_test(model: keras.Model, data: Any) -> float:
     """The share of `data.test` that a model classifies rightly, in [0, 1]."""
     # Compiling a second model of the same layers leaves the one that is handed out uncompiled.
     evaluated = keras.Model(model.inputs, model.outputs)
@@ -130,7 +177,7 @@ def accuracy_on_test(model, data):
     return float(results["accuracy"])
 
 
-def evaluate(name, model, data, seed):
+def evaluate(name: str, model: keras.Model, data: Any, seed: int) -> Row:
     """One row of results: what a model reaches on the test split, and what it costs.
 
     Returns:

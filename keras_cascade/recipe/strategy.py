@@ -1,11 +1,14 @@
 """Which `tf.distribute` strategy a script runs under, by name."""
 
 import contextlib
+from typing import Any
 
 import keras
 
+from keras_cascade.typing import ContextMaker
 
-def distribution_scope(name):
+
+def distribution_scope(name: str) -> tuple[contextlib.AbstractContextManager[Any], int]:
     """The scope in which to build, compile and train models.
 
     Args:
@@ -33,7 +36,7 @@ def distribution_scope(name):
     return make_scope(), replicas
 
 
-def distribution_scopes(name):
+def distribution_scopes(name: str) -> tuple[ContextMaker, int]:
     """As `distribution_scope`, for what enters the scope several times.
 
     Returns:

@@ -3,10 +3,13 @@
 import contextlib
 import hashlib
 import pathlib
+from collections.abc import Iterator
+
+from keras_cascade.typing import Path
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path: Path) -> Iterator[pathlib.Path]:
     """Has a file written under a temporary name in the same folder and renames it at the end.
 
     After an error nothing of it is left, and what was there before still is.

@@ -1,6 +1,7 @@
 """Plots of results."""
 
 from keras_cascade.report.files import whole_file
+from keras_cascade.typing import Path, Row
 
 _STYLE = {
     "teacher": ("#1f77b4", "o"),
@@ -36,7 +37,7 @@ def new_figure(width, height):
     return Figure(figsize=(width, height), dpi=130, layout="constrained")
 
 
-def plot_accuracy_against_macs(rows, path, title):
+def plot_accuracy_against_macs(rows: list[Row], path: Path, title: str) -> None:
     """Draws test accuracy over MACs, one point a row, and writes a PNG.
 
     Args:

@@ -6,16 +6,18 @@ import os
 import pathlib
 import platform
 import tempfile
+from typing import Any
 
 import keras
 
 from keras_cascade.report.files import whole_file
+from keras_cascade.typing import Path, Record
 from keras_cascade.version import __version__
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "tensorflow-datasets", "ai-edge-litert")
 
 
-def write_json(path, content):
+def write_json(path: Path, content: Any) -> None:
     """Writes JSON as a whole: see `whole_file`.
 
     Args:
@@ -26,7 +28,7 @@ def write_json(path, content):
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def writable_folder(path):
+def writable_folder(path: Path) -> pathlib.Path:
     """Makes a folder if need be and proves that it can be written, before hours of training.
 
     Args:
@@ -51,9 +53,9 @@ def writable_folder(path):
     return folder
 
 
-def versions():
+def versions() -> Record:
     """What a run ran on: dict of versions, backend and processor count."""
-    found = {"keras_cascade": __version__, "python": platform.python_version()}
+    found: Record = {"keras_cascade": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

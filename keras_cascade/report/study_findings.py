@@ -49,7 +49,8 @@ def leaders(rows):
     """
     found = []
     for (dataset, model, amount), cells in _settings(rows).items():
-        best, second, *_ = *sorted(cells, key=lambda cell: -cell["accuracy"]), None
+        ranked = sorted(cells, key=lambda cell: -cell["accuracy"])
+        best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
         lead = std = clear = None
         if second is not None:
             lead = best["accuracy"] - second["accuracy"]

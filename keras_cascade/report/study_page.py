@@ -17,6 +17,7 @@ from keras_cascade.report.study_summary import (
     table_header,
     write_csv,
 )
+from keras_cascade.typing import Path, Row
 
 STUDY = "study.json"  # beside the rows: title and command
 _DEFINITIONS = (
@@ -58,7 +59,9 @@ _DEFINITIONS = (
 )
 
 
-def write_study_report(rows, folder, *, title, command):
+def write_study_report(
+    rows: list[Row], folder: Path, *, title: str, command: str
+) -> dict[str, pathlib.Path]:
     """Writes all there is to show of a study: tables, plots and a page.
 
     Args:
@@ -98,7 +101,7 @@ def write_study_report(rows, folder, *, title, command):
     return paths
 
 
-def write_study_page(rows, path, *, title, command):
+def write_study_page(rows: list[Row], path: Path, *, title: str, command: str) -> None:
     """Writes the page alone.
 
     Args:

@@ -13,6 +13,7 @@ import typing
 
 from keras_cascade.report.plots import new_figure
 from keras_cascade.report.study_summary import METHODS, label, percent, summarise_cells
+from keras_cascade.typing import Row
 
 # Okabe & Ito's colours, which differ for colour-blind readers too; one family, one hue.
 _STYLE = {
@@ -61,7 +62,7 @@ class StudyPlot:
     png: bytes | None
 
 
-def draw_study(rows):
+def draw_study(rows: list[Row]) -> dict[str, StudyPlot]:
     """Draws every plot of a study.
 
     Args:

@@ -10,6 +10,7 @@ import csv
 from keras_cascade.profile import netscore, performance_efficiency
 from keras_cascade.report.files import whole_file
 from keras_cascade.report.summary import check_alike, markdown_lines, mean_and_std, with_spread
+from keras_cascade.typing import Path, Row
 
 METHODS = {
     "teacher": "dense teacher",
@@ -104,7 +105,7 @@ def derive(row):
     }
 
 
-def summarise_cells(rows):
+def summarise_cells(rows: list[Row]) -> list[Row]:
     """Mean and standard deviation over the seeds of every cell.
 
     Args:
@@ -128,7 +129,7 @@ def summarise_cells(rows):
     ]
 
 
-def cells_table(summary):
+def cells_table(summary: list[Row]) -> str:
     """The summary as one Markdown table; returns a string.
 
     Args:
@@ -155,7 +156,7 @@ def percent(fraction):
     return f"{100 * fraction:.4g}"
 
 
-def write_csv(rows, path):
+def write_csv(rows: list[Row], path: Path) -> None:
     """Writes every row, failed ones too, with the derived figures; nested dicts become columns.
 
     Args:

@@ -3,11 +3,13 @@
 import json
 import pathlib
 import statistics
+from collections.abc import Iterable
 
 from keras_cascade.report.files import whole_file
+from keras_cascade.typing import Path, Record, Row
 
 
-def read_runs(folders):
+def read_runs(folders: Iterable[Path]) -> list[Record]:
     """Reads `results.json` of each run's folder.
 
     Args:
@@ -62,7 +64,7 @@ def mean_and_std(values):
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def summarise(runs):
+def summarise(runs: list[Record]) -> list[Row]:
     """Mean and standard deviation of every row over the runs.
 
     Args:
@@ -96,7 +98,7 @@ def summarise(runs):
     return summary
 
 
-def markdown_table(summary):
+def markdown_table(summary: list[Row]) -> str:
     """The summary as a Markdown table; returns a string."""
     header = [
         "model", "test accuracy, %", "points below the original", "params", "MACs", "bytes",
@@ -131,7 +133,7 @@ def markdown_lines(header, rows):
     return "\n".join([head, "|" + "---|" * len(header), *body])
 
 
-def replace_section(path, name, text):
+def replace_section(path: Path, name: str, text: str) -> None:
     """Puts text between the lines `<!-- begin NAME -->` and `<!-- end NAME -->` of a file.
 
     Args:

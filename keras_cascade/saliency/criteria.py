@@ -12,8 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.graph import ChannelGraph
+from keras_cascade.typing import Floats
 
-def l1(graph):
+
+def l1(graph: ChannelGraph) -> Floats:
     """Sum of the absolute weights of all filters that make a channel.
 
     Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3.1; where several
@@ -28,12 +31,12 @@ def l1(graph):
     return _filter_sums(graph, np.abs)
 
 
-def l2(graph):
+def l2(graph: ChannelGraph) -> Floats:
     """Root of the sum of squares of all filters that make a channel; as `l1` else."""
     return np.sqrt(_filter_sums(graph, np.square))
 
 
-def bn_scale(graph):
+def bn_scale(graph: ChannelGraph) -> Floats:
     """Sum of |gamma| over the BatchNormalizations that a channel runs through.
 
     Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", ICCV 2017,
@@ -59,7 +62,7 @@ def bn_scale(graph):
     return scores
 
 
-def fpgm(graph):
+def fpgm(graph: ChannelGraph) -> Floats:
     """Sum of the distances of a filter to all other filters of its layer: how hard to replace.
 
     He et al., "Filter Pruning via Geometric Median for Deep Convolutional Neural Networks
@@ -85,7 +88,7 @@ def fpgm(graph):
     return scores
 
 
-def random(graph, seed=0):
+def random(graph: ChannelGraph, seed: int = 0) -> Floats:
     """A uniform random score: the yardstick any criterion must beat.
 
     Args:
@@ -98,7 +101,7 @@ def random(graph, seed=0):
     return np.random.default_rng(seed).random(graph.num_units)
 
 
-def group_shares(graph, scores):
+def group_shares(graph: ChannelGraph, scores: Floats) -> Floats:
     """Makes scores that compare within a group only comparable over the network.
 
     A channel's score becomes its share of what its group has left when all weaker ones are gone,

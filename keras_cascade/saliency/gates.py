@@ -12,11 +12,15 @@ which the optimizer assigns instead of descending (`overwrite_with_gradient`); s
 replicas, it is squared into the moving average `saliency` at the next step.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_cascade.surgery.views import along_axis
+from keras_cascade.typing import Floats, Ints, Tensor
 
 
 def gradient_probe(probe):
@@ -51,7 +55,7 @@ class ChannelGates(keras.layers.Layer):
         saliency: weight of shape `(units,)`, the moving average of `probe ** 2`.
     """
 
-    def __init__(self, units, momentum, **kwargs):
+    def __init__(self, units: int, momentum: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self._momentum = momentum
@@ -71,7 +75,7 @@ class ChannelGates(keras.layers.Layer):
         )
         self.built = True
 
-    def place(self, units, axis):
+    def place(self, units: Ints, axis: int) -> Callable[[Tensor], Tensor]:
         """A function that gates one tensor.
 
         Args:
@@ -85,7 +89,7 @@ class ChannelGates(keras.layers.Layer):
         index = len(self._places) - 1
         return lambda tensor: self(tensor, place=index)
 
-    def vector(self, units):
+    def vector(self, units: Ints) -> Tensor:
         """The gates of these units as a float32 vector, for a layer that mixes them inside.
 
         Args:
@@ -97,7 +101,7 @@ class ChannelGates(keras.layers.Layer):
         mask, probe = ops.convert_to_tensor(self.mask), ops.convert_to_tensor(self.probe)
         return _gate_vector(mask, probe, np.asarray(units))
 
-    def call(self, inputs, place):
+    def call(self, inputs: Tensor, place: int) -> Tensor:
         units, axis = self._places[place]
         return _gate(
             inputs,
@@ -107,10 +111,10 @@ class ChannelGates(keras.layers.Layer):
             axis,
         )
 
-    def compute_output_spec(self, inputs, place):
+    def compute_output_spec(self, inputs: keras.KerasTensor, place: int) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
-    def fold(self, loss_scale):
+    def fold(self, loss_scale: Tensor) -> None:
         """Takes the gate gradient of the last step into the moving average.
 
         Args:
@@ -118,7 +122,7 @@ class ChannelGates(keras.layers.Layer):
         """
         self.saliency.assign(self._folded(loss_scale))
 
-    def current_saliency(self, loss_scale):
+    def current_saliency(self, loss_scale: Tensor) -> Floats:
         """The moving average with the last step's gradient in it; NumPy array `(units,)`."""
         return ops.convert_to_numpy(self._folded(loss_scale))
 

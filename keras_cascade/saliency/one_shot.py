@@ -1,7 +1,10 @@
 """One-shot pruning: score the channels of a trained model once, cut, hand the smaller one back."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_cascade.graph import ChannelGraph
@@ -9,22 +12,23 @@ from keras_cascade.saliency.criteria import CRITERIA, group_shares
 from keras_cascade.saliency.ranking import Ranking
 from keras_cascade.saliency.taylor import taylor
 from keras_cascade.surgery import Surgeon
+from keras_cascade.typing import Budget, Criterion, Masks, Scope
 
 
 def prune(
-    model,
-    amount,
+    model: keras.Model,
+    amount: float,
     *,
-    budget="macs",
-    criterion="l2",
-    scope="global",
-    data=None,
-    loss=None,
-    round_to=None,
-    min_channels=1,
-    keep=(),
-    verify=True,
-):
+    budget: Budget = "macs",
+    criterion: Criterion = "l2",
+    scope: Scope = "global",
+    data: Any = None,
+    loss: Any = None,
+    round_to: int | None = None,
+    min_channels: int = 1,
+    keep: str | Iterable[str] = (),
+    verify: bool = True,
+) -> keras.Model:
     """Removes the least salient channels of a model in one go.
 
     The result has lost accuracy and wants fine-tuning; `Distiller` does that under the eyes of
@@ -68,24 +72,33 @@ def prune(
     ```
     """
     graph = ChannelGraph(model)
-    choices = {"round_to": round_to, "min_channels": min_channels, "keep": keep}
-    scored = OneShot(graph, budget, criterion, scope=scope, data=data, loss=loss, **choices)
+    scored = OneShot(
+        graph,
+        budget,
+        criterion,
+        scope=scope,
+        data=data,
+        loss=loss,
+        round_to=round_to,
+        min_channels=min_channels,
+        keep=keep,
+    )
     return Surgeon(model, graph).extract(scored.masks(amount), verify=verify)
 
 
 def prune_masks(
-    model,
-    amount,
+    model: keras.Model,
+    amount: float,
     *,
-    budget="macs",
-    criterion="l2",
-    scope="global",
-    data=None,
-    loss=None,
-    round_to=None,
-    min_channels=1,
-    keep=(),
-):
+    budget: Budget = "macs",
+    criterion: Criterion = "l2",
+    scope: Scope = "global",
+    data: Any = None,
+    loss: Any = None,
+    round_to: int | None = None,
+    min_channels: int = 1,
+    keep: str | Iterable[str] = (),
+) -> Masks:
     """The masks by which `prune`, with the same arguments, cuts a model.
 
     Args:
@@ -106,9 +119,17 @@ def prune_masks(
     small = kc.Surgeon(model).extract(masks)
     ```
     """
-    choices = {"round_to": round_to, "min_channels": min_channels, "keep": keep}
-    graph = ChannelGraph(model)
-    scored = OneShot(graph, budget, criterion, scope=scope, data=data, loss=loss, **choices)
+    scored = OneShot(
+        ChannelGraph(model),
+        budget,
+        criterion,
+        scope=scope,
+        data=data,
+        loss=loss,
+        round_to=round_to,
+        min_channels=min_channels,
+        keep=keep,
+    )
     return scored.masks(amount)
 
 
@@ -125,24 +146,24 @@ class OneShot:
 
     def __init__(
         self,
-        graph,
-        budget="macs",
-        criterion="l2",
+        graph: ChannelGraph,
+        budget: Budget = "macs",
+        criterion: Criterion = "l2",
         *,
-        scope="global",
-        data=None,
-        loss=None,
-        round_to=None,
-        min_channels=1,
-        keep=(),
-    ):
+        scope: Scope = "global",
+        data: Any = None,
+        loss: Any = None,
+        round_to: int | None = None,
+        min_channels: int = 1,
+        keep: str | Iterable[str] = (),
+    ) -> None:
         relative = not callable(criterion) and criterion in CRITERIA
         round_to = 1 if round_to is None else round_to
         self._ranking = Ranking(graph, budget, scope, round_to, min_channels, keep, not relative)
         self._criterion, self._score = criterion, _scorer(criterion, data, loss)
         self._by_share = relative and scope == "global"
 
-    def masks(self, amount):
+    def masks(self, amount: float) -> Masks:
         """The masks that remove a fraction of the budget.
 
         Args:

@@ -11,8 +11,13 @@ of a split.
 
 import difflib
 import numbers
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_cascade.graph import ChannelGraph
+from keras_cascade.typing import Bools, Budget, Scope
 
 _ROUNDS = 10
 _SCOPES = ("global", "layer")
@@ -41,14 +46,14 @@ class Ranking:
 
     def __init__(
         self,
-        graph,
-        budget="macs",
-        scope="global",
-        round_to=1,
-        min_channels=4,
-        keep=(),
-        per_cost=True,
-    ):
+        graph: ChannelGraph,
+        budget: Budget = "macs",
+        scope: Scope = "global",
+        round_to: int = 1,
+        min_channels: int = 4,
+        keep: str | Iterable[str] = (),
+        per_cost: bool = True,
+    ) -> None:
         if scope not in _SCOPES:
             raise ValueError(f"Unknown scope {scope!r}: use 'global' or 'layer'.")
         for name, value in (("round_to", round_to), ("min_channels", min_channels)):
@@ -75,16 +80,16 @@ class Ranking:
         self._units = np.concatenate([every_unit[:0], *(every_unit[g.units] for g in self.groups)])
         self._group_of = np.repeat(np.arange(len(self.groups)), self._sizes)
 
-    def removed(self, keep):
+    def removed(self, keep: Bools) -> float:
         """The fraction of the budget that a keep vector removes."""
         return 1.0 - self._cost.total(keep) / self._whole
 
-    def reachable(self):
+    def reachable(self) -> float:
         """The largest amount that the floors allow."""
         saliency = self._with_indispensable(np.zeros(self.graph.num_units))
         return self.removed(self._keeper(saliency)(self._floors))
 
-    def check(self, amount, argument="amount"):
+    def check(self, amount: float, argument: str = "amount") -> None:
         """Raises a ValueError unless `amount` lies in (0, 1) and the floors allow it."""
         if not 0.0 < amount < 1.0:
             raise ValueError(f"{argument} must lie between 0 and 1, got {amount}.")
@@ -100,7 +105,7 @@ class Ranking:
                 f"{', or keep fewer layers whole' if whole else ''}."
             )
 
-    def keep(self, saliency, amount):
+    def keep(self, saliency: ArrayLike, amount: float) -> Bools:
         """The keep vector that removes `amount` of the budget, or just more.
 
         Args:
@@ -121,7 +126,7 @@ class Ranking:
             keep = self._remove_lowest(keep, saliency, self._whole * (1.0 - stage))
         return self._put_back(keep, saliency, self._whole * (1.0 - amount))
 
-    def miss(self, keep, amount):
+    def miss(self, keep: Bools, amount: float) -> str:
         """Why a keep vector misses its amount by more than 1% of the budget; "" if it does not."""
         got = self.removed(keep)
         if abs(got - amount) <= 0.01:

@@ -10,20 +10,23 @@ import collections.abc
 import itertools
 import math
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency.gates import ChannelGates
 from keras_cascade.surgery import Surgeon
 from keras_cascade.surgery.views import build_view
+from keras_cascade.typing import Floats
 
 _LABELS = "The Taylor criterion needs labels: pass data=(x, y), or batches (x, y)."
 _EMPTY = "data is empty: the Taylor criterion needs at least one batch."
 
 
-def taylor(graph, data, loss):
+def taylor(graph: ChannelGraph, data: Any, loss: Any) -> Floats:
     """Squared gradient of the loss with respect to a gate on each channel, mean over batches.
 
     Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR 2019, section 3.1,

@@ -7,6 +7,7 @@ unless told otherwise, every call of the twin is compared with the original's.
 """
 
 import textwrap
+from typing import Any
 
 import keras
 from keras import ops, tree
@@ -17,7 +18,7 @@ from keras_cascade.sparsity.tf_keras_tracing import trace_tf_keras, without_slas
 from keras_cascade.sparsity.toolkit import import_tf_keras
 
 
-def to_tf_keras(model, *, verify=True):
+def to_tf_keras(model: keras.Model, *, verify: bool = True) -> Any:
     """Builds the tf_keras model that computes the same as a Keras 3 model.
 
     Args:
@@ -49,7 +50,7 @@ def to_tf_keras(model, *, verify=True):
     return Bridge(model, verify=verify).model
 
 
-def from_tf_keras(model, *, name=None, verify=True):
+def from_tf_keras(model: Any, *, name: str | None = None, verify: bool = True) -> keras.Model:
     """Builds the Keras 3 model that computes the same as a tf_keras model.
 
     Args:

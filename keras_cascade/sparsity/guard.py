@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_cascade.typing import Logs
+
 
 class SparsityGuard(keras.callbacks.Callback):
     """Keeps the zeros of a sparse model while it is fine-tuned by `fit`, on any backend.
@@ -31,14 +33,14 @@ class SparsityGuard(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, min_share=0.01):
+    def __init__(self, min_share: float = 0.01) -> None:
         super().__init__()
         if not 0.0 < min_share < 1.0:
             raise ValueError(f"min_share must lie in (0, 1), got {min_share}.")
         self.min_share = min_share
         self._kept = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self._kept = {}
         for index, variable in enumerate(self.model.trainable_weights):
             nonzero = ops.convert_to_numpy(variable) != 0.0
@@ -51,13 +53,13 @@ class SparsityGuard(keras.callbacks.Callback):
                 "SparsityGuard out."
             )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._restore()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         self._restore()  # an averaging optimizer or callback may have put other weights in
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         self._restore()
         self._kept = {}
 

@@ -6,6 +6,10 @@ all its layers as they were. What was asked is checked on every tensor, not assu
 """
 
 import math
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import keras
 
 from keras_cascade.cascade import data_faults
 from keras_cascade.sparsity.bridge import Bridge
@@ -16,30 +20,30 @@ from keras_cascade.surgery import copy_model
 
 
 def prune_weights(
-    model,
-    sparsity,
+    model: keras.Model,
+    sparsity: float,
     *,
-    data,
-    epochs=1,
-    validation_data=None,
-    batch_size=None,
-    steps_per_epoch=None,
-    optimizer="adam",
-    loss=None,
-    metrics=("accuracy",),
-    schedule=None,
-    begin=0.0,
-    end=0.6,
-    frequency=None,
-    teacher=None,
-    temperature=4.0,
-    alpha=0.5,
-    block_size=(1, 1),
-    two_by_four=False,
-    keep=(),
-    callbacks=(),
-    verbose="auto",
-):
+    data: Any,
+    epochs: int = 1,
+    validation_data: Any = None,
+    batch_size: int | None = None,
+    steps_per_epoch: int | None = None,
+    optimizer: Any = "adam",
+    loss: Any = None,
+    metrics: Iterable[Any] = ("accuracy",),
+    schedule: Any = None,
+    begin: float = 0.0,
+    end: float = 0.6,
+    frequency: int | None = None,
+    teacher: keras.Model | None = None,
+    temperature: float = 4.0,
+    alpha: float = 0.5,
+    block_size: tuple[int, int] = (1, 1),
+    two_by_four: bool = False,
+    keep: Collection[str] = (),
+    callbacks: Iterable[Any] = (),
+    verbose: str | int = "auto",
+) -> keras.Model:
     """Trains a copy of a model while TF-MOT sets its smallest weights to zero.
 
     Magnitude pruning per tensor (Zhu & Gupta, "To prune, or not to prune", 2017, section 3), by
@@ -142,7 +146,7 @@ def prune_weights(
     return student
 
 
-def prunable_weights(model, keep=()):
+def prunable_weights(model: keras.Model, keep: Collection[str] = ()) -> dict[str, int]:
     """How many weights of each layer `prune_weights` would prune.
 
     Args:

@@ -24,7 +24,7 @@ UNCHANGED = "the model given to prune_weights is unchanged"
 _TRANSLATED = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
 
 
-class StepSchedule(import_tfmot().PruningSchedule):
+class StepSchedule(import_tfmot().PruningSchedule):  # type: ignore[misc]
     """The sparsity at each of the steps at which masks are updated.
 
     TF-MOT's own schedules update every `frequency` steps only, so a short run, or one whose length

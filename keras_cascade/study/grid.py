@@ -29,11 +29,11 @@ class Cell:
     seed: int
 
     @property
-    def teacher(self):
+    def teacher(self) -> tuple[str, str, int]:
         """What names this cell's teacher: (model, dataset, seed)."""
         return self.model, self.dataset, self.seed
 
-    def __str__(self):
+    def __str__(self) -> str:
         amount = f" {self.amount:g}" if self.amount else ""
         return f"{self.dataset} {self.model} {self.method}{amount} seed {self.seed}"
 
@@ -60,13 +60,13 @@ class Grid:
         4
     """
 
-    models: tuple
-    datasets: tuple
-    methods: tuple
-    amounts: tuple
-    seeds: tuple
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    methods: tuple[str, ...]
+    amounts: tuple[float, ...]
+    seeds: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("models", "datasets", "methods", "amounts", "seeds"):
             values = getattr(self, name)
             if not values:
@@ -90,7 +90,7 @@ class Grid:
         for model in self.models:
             name_and_width(model)
 
-    def cells(self):
+    def cells(self) -> list[Cell]:
         """All cells, in the order to run them in."""
         cells = []
         for dataset, model, seed in itertools.product(self.datasets, self.models, self.seeds):

@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_cascade.recipe import Settings
+from keras_cascade.typing import Criterion, Record, Scope
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +29,17 @@ class Protocol:
     max_train_examples: int | None = None
     image_size: int | None = None
     weight_decay: float = 5e-4
-    criterion: str = "l1"
-    scope: str = "layer"
+    criterion: Criterion = "l1"
+    scope: Scope = "layer"
     replicas: int = 1
     synchronized: bool = False
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         """Epochs of every method, after the teacher."""
         return self.settings.epochs + self.settings.recover_epochs
 
-    def as_dict(self):
+    def as_dict(self) -> Record:
         """All of it as one flat dict, to be kept with every result."""
         flat = dataclasses.asdict(self)
         settings = flat.pop("settings")

@@ -10,6 +10,7 @@ import os
 import pathlib
 
 from keras_cascade.study.grid import Cell
+from keras_cascade.typing import Path, Record, Row
 
 _KEYS = tuple(field.name for field in dataclasses.fields(Cell))
 
@@ -36,7 +37,7 @@ class Records:
     ```
     """
 
-    def __init__(self, path, settings=None):
+    def __init__(self, path: Path, settings: Record | None = None) -> None:
         self.path = pathlib.Path(path)
         self._settings = None if settings is None else json.loads(json.dumps(settings))
         self.damaged = []
@@ -48,15 +49,15 @@ class Records:
                 self._by_cell[_cell(row)] = row
 
     @property
-    def rows(self):
+    def rows(self) -> list[Row]:
         """The last row of every cell, in the order of the cells' first rows."""
         return list(self._by_cell.values())
 
-    def finished(self, cell):
+    def finished(self, cell: Cell) -> bool:
         """Whether a cell has a result (and not only an error)."""
         return cell in self._by_cell and "error" not in self._by_cell[cell]
 
-    def append(self, row):
+    def append(self, row: Row) -> None:
         """Adds a row, here and in the file, in one write.
 
         Args:

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import keras
 
@@ -22,7 +23,7 @@ from keras_cascade import recipe, report
 from keras_cascade.cascade import NonFiniteLossError
 from keras_cascade.deploy import measure_latency, write_litert
 from keras_cascade.profile import gzipped_bytes, profile
-from keras_cascade.study.grid import name_and_width
+from keras_cascade.study.grid import Grid, name_and_width
 from keras_cascade.study.methods import (
     METHODS,
     ON_ONE_REPLICA,
@@ -30,9 +31,11 @@ from keras_cascade.study.methods import (
     Task,
     check_reachable,
 )
+from keras_cascade.study.protocol import Protocol
 from keras_cascade.study.records import Records
 from keras_cascade.study.teachers import TeacherChangedError, Teachers
 from keras_cascade.surgery import copy_model
+from keras_cascade.typing import ContextMaker, Path, Row
 
 _LATENCY_RUNS = 200
 _as_it_is = contextlib.nullcontext
@@ -74,20 +77,20 @@ class StudyRunner:
 
     def __init__(
         self,
-        grid,
-        protocol,
-        folder,
-        data_dir=None,
-        say=print,
-        quietly=_as_it_is,
-        make_scope=_as_it_is,
-    ):
+        grid: Grid,
+        protocol: Protocol,
+        folder: Path,
+        data_dir: Path | None = None,
+        say: Callable[[str], object] = print,
+        quietly: ContextMaker = _as_it_is,
+        make_scope: ContextMaker = _as_it_is,
+    ) -> None:
         self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
         self.records = Records(self.folder / "results.jsonl", protocol.as_dict())
         self._say, self._quietly, self._make_scope = say, quietly, make_scope
         self._teachers = Teachers(self.folder / "teachers", protocol, data_dir, say, make_scope)
 
-    def check(self):
+    def check(self) -> None:
         """Finds what cannot be run before any training: names, data, amounts out of reach.
 
         Raises:
@@ -109,7 +112,7 @@ class StudyRunner:
                             "amount or a wider network, or leave the method out."
                         ) from error
 
-    def run(self):
+    def run(self) -> list[Row]:
         """Runs the cells that have no result yet.
 
         Returns:

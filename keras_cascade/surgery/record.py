@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_cascade.graph.channel_graph import ChannelGraph
+from keras_cascade.typing import Masks, Record
 
-def pruning_record(graph, masks, **settings):
+
+def pruning_record(graph: ChannelGraph, masks: Masks, **settings: Any) -> Record:
     """What a smaller model was cut from, and how; `export` writes it to the manifest.
 
     Args:

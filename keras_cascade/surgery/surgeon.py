@@ -18,6 +18,7 @@ from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inpu
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
 from keras_cascade.surgery.verification import SurgeryError
+from keras_cascade.typing import Masks
 
 # Of a kernel with more weights no half-cut copy is made, though that is faster.
 _LARGE = 2**22
@@ -46,10 +47,17 @@ class Surgeon:
     ```
     """
 
-    def __init__(self, model, graph=None):
+    def __init__(self, model: keras.Model, graph: ChannelGraph | None = None) -> None:
         self.graph = graph or ChannelGraph(model)
 
-    def extract(self, masks, *, stand_in=None, name=None, verify=True):
+    def extract(
+        self,
+        masks: Masks,
+        *,
+        stand_in: dict[int, keras.Layer] | None = None,
+        name: str | None = None,
+        verify: bool = True,
+    ) -> keras.Model:
         """Builds the model that keeps only the channels the masks keep.
 
         Args:
@@ -154,7 +162,7 @@ class Surgeon:
         return keep[self.graph.units_at(labels)]
 
 
-def copy_model(model):
+def copy_model(model: keras.Model) -> keras.Model:
     """A model equal to `model` that shares no layer or weight with it.
 
     Unlike `keras.models.clone_model` and `set_weights`, it carries over what layers derive from

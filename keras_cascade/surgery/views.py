@@ -17,6 +17,7 @@ from keras.src.backend.common.variables import AutocastScope
 
 from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, free_name, renamed, replay, symbolic_inputs
+from keras_cascade.typing import Masks
 
 # A batch of about so many examples is what a weight's size is compared with.
 _EXAMPLES = 32
@@ -155,7 +156,7 @@ def call_with(layer, values, *args, **kwargs):
     return outputs, {index: new for index, (old, new) in pairs if new is not old}, scope.losses
 
 
-def masked_view(model, masks):
+def masked_view(model: keras.Model, masks: Masks) -> keras.Model:
     """A model that shares the original's weights and computes as if channels were removed.
 
     What it returns in inference mode is what `Surgeon(model).extract(masks)` returns. Training

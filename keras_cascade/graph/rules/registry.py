@@ -10,14 +10,20 @@ A rule that meets a call it cannot describe raises `KeepWhole` with the reason; 
 it touches, is then not cut.
 """
 
-import collections.abc
 import dataclasses
 import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
+import keras
 import numpy as np
 from keras import tree
 
-from keras_cascade.graph.channels import Channels, Maker
+from keras_cascade.graph.channels import Channels, ChannelSpace, Maker
+from keras_cascade.typing import Ints, Shape
+
+# A rule, from a layer, its inputs and a `CallContext` to a `Flow`; decorated, it stays as it is.
+_Function = TypeVar("_Function", bound=Callable[[Any, list[Channels], Any], "Flow"])
 
 
 class KeepWhole(Exception):
@@ -53,15 +59,15 @@ class Flow:
             coefficient times the number of kept channels of each entry. None if not known.
     """
 
-    outputs: list
-    weights: list = dataclasses.field(default_factory=list)
-    reads: tuple = ()
-    rows: list = dataclasses.field(default_factory=list)
-    inner_reads: list = dataclasses.field(default_factory=list)
-    masked_call: collections.abc.Callable | None = None
-    config: dict = dataclasses.field(default_factory=dict)
-    arguments: dict = dataclasses.field(default_factory=dict)
-    macs: list | None = dataclasses.field(default_factory=list)
+    outputs: list[Channels]
+    weights: list[tuple[keras.Variable, dict[int, Ints]]] = dataclasses.field(default_factory=list)
+    reads: tuple[int, ...] = ()
+    rows: list[tuple[keras.Variable, int, Ints]] = dataclasses.field(default_factory=list)
+    inner_reads: list[tuple[keras.Variable, int, Ints]] = dataclasses.field(default_factory=list)
+    masked_call: Callable[..., Any] | None = None
+    config: dict[str | tuple[str, ...], Any] = dataclasses.field(default_factory=dict)
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    macs: list[tuple[float, list[Ints]]] | None = dataclasses.field(default_factory=list)
 
 
 class CallContext:
@@ -75,13 +81,20 @@ class CallContext:
         output_shapes: the shapes of the call's outputs.
     """
 
-    def __init__(self, name, kind, arguments, output_shapes, space):
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        arguments: dict[str, Any],
+        output_shapes: list[Shape],
+        space: ChannelSpace,
+    ) -> None:
         self.name, self.kind = name, kind
         self.arguments, self.output_shapes = arguments, output_shapes
         self._space = space
         self.mark, self.rewind = space.mark, space.rewind
 
-    def draw(self, size, part=""):
+    def draw(self, size: int, part: str = "") -> Ints:
         """Labels for `size` channels that this layer makes; returns an int array.
 
         Args:
@@ -90,11 +103,11 @@ class CallContext:
         """
         return self._space.draw(size, Maker(self.name, part))
 
-    def couple(self, labels, others):
+    def couple(self, labels: Ints, others: Ints) -> None:
         """States that `labels[i]` and `others[i]` can only be removed together."""
         self._space.couple(labels, others)
 
-    def couple_groups(self, labels, groups):
+    def couple_groups(self, labels: Ints, groups: int) -> Ints:
         """Couples channels so that every one of `groups` equal parts is cut alike.
 
         Returns:
@@ -105,15 +118,15 @@ class CallContext:
             self.couple(places[0], place)
         return places[0]
 
-    def pin(self, labels, reason):
+    def pin(self, labels: Ints, reason: str) -> None:
         """States that these channels are kept whole, and why."""
         self._space.pin(labels, f"{self.name}: {reason}")
 
-    def need(self, labels):
+    def need(self, labels: Ints) -> None:
         """States that at least one of these channels stays."""
         self._space.need(labels, self.name)
 
-    def along(self, channels, axis=-1):
+    def along(self, channels: Channels, axis: int = -1) -> Channels:
         """An input's channels along the axis on which the layer takes them.
 
         Args:
@@ -138,20 +151,22 @@ class CallContext:
         self.pin(labels, "reads a tensor that is kept whole")
         return Channels(channels.shape, axis, labels, fixed=True)
 
-    def output(self, labels, axis=-1, index=0):
+    def output(self, labels: Ints, axis: int = -1, index: int = 0) -> Channels:
         """The `Channels` of output number `index`, with `labels` along `axis`."""
         shape = self.output_shapes[index]
         return Channels(shape, axis % len(shape), labels)
 
-    def same(self, channels, index=0):
+    def same(self, channels: Channels, index: int = 0) -> Channels:
         """`channels` handed on unchanged to output number `index`, on the same axis."""
         return dataclasses.replace(channels, shape=self.output_shapes[index])
 
-    def fixed(self, index=0):
+    def fixed(self, index: int = 0) -> Channels:
         """The `Channels` of output number `index` of which nothing can be removed."""
         return Channels(self.output_shapes[index], None, None, fixed=True)
 
-    def inner(self, layer, inputs, output_shapes, part):
+    def inner(
+        self, layer: keras.Layer, inputs: list[Channels], output_shapes: list[Shape], part: str
+    ) -> Flow:
         """The `Flow` of a layer inside this one, as if it were called itself.
 
         Args:
@@ -170,7 +185,7 @@ class CallContext:
         context = _InnerContext(self, type(layer).__name__, arguments, output_shapes, part)
         return rule.function(layer, inputs, context)
 
-    def keep_whole(self, inputs, reason, axis=-1):
+    def keep_whole(self, inputs: list[Channels], reason: str, axis: int = -1) -> Flow:
         """The `Flow` of a call that is not cut: everything it touches is kept whole.
 
         Args:
@@ -192,13 +207,13 @@ class CallContext:
             outputs.append(Channels(shape, axis % len(shape), labels, fixed=True))
         return Flow(outputs, macs=None)
 
-    def pin_all(self, inputs, reason):
+    def pin_all(self, inputs: list[Channels], reason: str) -> None:
         """States that all channels of some tensors are kept whole, and why."""
         for channels in inputs:
             if channels.labels is not None:
                 self.pin(channels.labels, reason)
 
-    def with_fixed_inputs(self):
+    def with_fixed_inputs(self) -> "CallContext":
         """The same call, of whose inputs nothing can be removed."""
         arguments = tree.map_structure(
             lambda leaf: (
@@ -216,20 +231,22 @@ class _InnerContext(CallContext):
         super().__init__(outer.name, kind, arguments, output_shapes, outer._space)
         self._part = part
 
-    def draw(self, size, part=""):
+    def draw(self, size: int, part: str = "") -> Ints:
         return super().draw(size, "_".join(filter(None, (self._part, part))))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Rule:
-    function: collections.abc.Callable
+    function: Callable
     arguments: tuple
 
 
 _RULES = {}
 
 
-def register_rule(*layer_types, arguments=None):
+def register_rule(
+    *layer_types: type, arguments: Sequence[str] | None = None
+) -> Callable[[_Function], _Function]:
     """Decorator that makes a function the rule of one or more layer types.
 
     Args:
