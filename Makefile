@@ -46,7 +46,7 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow test-backends test-oldest test-package test-random test-zoo package chaos demo demo-seeds compare cifar10-subset study bench lint format lock clean FORCE
+.PHONY: help install test test-slow test-backends test-oldest test-package test-random test-zoo package chaos demo demo-seeds compare cifar10-subset study bench docs notebooks pictures lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
@@ -70,6 +70,9 @@ help:
 	@echo '              goes to runs/compare (some seven minutes)'
 	@echo 'make demo-seeds, make cifar10-subset, make study, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to hours)'
+	@echo 'make docs     build the documentation site into site/, without a network'
+	@echo 'make notebooks, make pictures'
+	@echo '              run the notebooks of the site in place; draw its pictures (minutes)'
 	@echo 'make lint     check style and formatting'
 	@echo 'make format   fix formatting, and what else can be fixed by itself'
 	@echo 'make lock     write constraints.txt anew, with the newest versions that fit'
@@ -224,7 +227,7 @@ demo-seeds: install
 	        --output_dir=runs/demo_$$seed || exit; \
 	done
 	@$(BIN)/python examples/summarise_runs.py --runs=$$(echo $(SEEDS:%=runs/demo_%) | tr ' ' ,) \
-	    --output=docs/demo --insert_into=README.md --section=demo
+	    --output=docs/demo --insert_into=README.md,docs/results.md --section=demo
 
 DATA_DIR ?= $(HOME)/tensorflow_datasets
 
@@ -250,6 +253,18 @@ bench: install
 	@$(BIN)/python benchmarks/training_page.py benchmarks/training_*.json
 	@$(BIN)/python benchmarks/latency.py --output=benchmarks/latency.json
 	@$(BIN)/python benchmarks/surgeon.py --output=benchmarks/surgeon.json
+
+# Nothing is fetched; the notebooks are shown as they are, with the outputs they have.
+docs: install
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@$(BIN)/python docs/check_site.py site
+
+notebooks: install
+	@$(BIN)/python -m jupyter nbconvert --to notebook --execute --inplace --log-level=ERROR \
+	    --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
+
+pictures: install
+	@$(BIN)/python docs/draw_pictures.py --output_dir=docs/pictures
 
 lint: install
 	@$(BIN)/python -m ruff check .
@@ -285,5 +300,5 @@ lock:
 	@rm -rf .venv-lock build
 
 clean:
-	rm -rf .venv .venv-lock $(OLDEST) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-lock $(OLDEST) build dist site *.egg-info .cache .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Writes the mean over seeds of several runs of train_cascade.py: Markdown, JSON and a plot.
 
     python examples/summarise_runs.py --runs=runs/demo_0,runs/demo_1,runs/demo_2 \\
-        --output=docs/demo --insert_into=README.md --section=demo
+        --output=docs/demo --insert_into=README.md,docs/results.md --section=demo
 """
 
 import quiet_start  # isort: skip  # noqa: F401
@@ -15,8 +15,8 @@ from keras_cascade.cli import user_errors
 
 flags.DEFINE_list("runs", None, "Output folders of runs that differ in their seed only.")
 flags.DEFINE_string("output", None, "Where to write: NAME.json and NAME.png.")
-flags.DEFINE_string("insert_into", None, "A Markdown file that shows the table.")
-flags.DEFINE_string("section", None, "Name of the section to replace in that file.")
+flags.DEFINE_list("insert_into", [], "Markdown files that show the table.")
+flags.DEFINE_string("section", None, "Name of the section to replace in those files.")
 flags.mark_flags_as_required(["runs", "output"])
 
 FLAGS = flags.FLAGS
@@ -50,8 +50,8 @@ def main():
     report.plot_accuracy_against_macs(points, output.with_suffix(".png"), title)
     table = report.markdown_table(summary)
     print(table)
-    if FLAGS.insert_into:
-        report.replace_section(FLAGS.insert_into, FLAGS.section, table)
+    for path in FLAGS.insert_into:
+        report.replace_section(path, FLAGS.section, table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Examples in public docstrings and the README run as they stand."""
+"""Examples in public docstrings, the README and the pages of docs/ run as they stand."""
 
 import os
 import pathlib
@@ -33,6 +33,19 @@ NO_EXAMPLE = {
 def _blocks(text):
     lines = "\n".join(line.removeprefix("    ") for line in (text or "").splitlines())
     return BLOCK.findall(lines)
+
+
+# Pages whose code is one program each, over what `names` holds; rules.md has a test of its own.
+PAGES = [
+    "deploy.md",
+    "distribute.md",
+    "how_it_works.md",
+    "index.md",
+    "prune_your_model.md",
+    "quickstart.md",
+    "troubleshooting.md",
+    "weight_pruning.md",
+]
 
 
 @pytest.fixture
@@ -133,3 +146,24 @@ def test_rules_page_examples_run(capsys):
     assert int(filters) < 8 and shape == f"({filters},)"
     whole, left, first = map(int, mixing.split())
     assert left <= 0.5 * whole and first < 12
+
+
+def test_pages_with_code_are_run():
+    pages = {page.name for page in (ROOT / "docs").glob("*.md") if BLOCK.search(page.read_text())}
+    assert pages == {*PAGES, "rules.md"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_run(page, names, monkeypatch):
+    """Each page's code in its order, with one epoch of each training."""
+    import tensorflow as tf
+    from strategies import mirrored
+
+    strategy = mirrored()
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: strategy)
+    names["model"].save("model.keras")
+    kc.deploy.write_litert(names["model"], "teacher.tflite")
+    for block in BLOCK.findall((ROOT / "docs" / page).read_text()):
+        code = block.replace("round_to=8", "round_to=2")  # the models have few channels
+        exec(re.sub(r"epochs=\d+", "epochs=1", code), names)
