@@ -251,7 +251,11 @@ bench: install
 	@$(BIN)/python benchmarks/training.py --models=vgg16 --rounds=2 --steps=1 \
 	    --output=benchmarks/training_vgg16.json
 	@$(BIN)/python benchmarks/training_page.py benchmarks/training_*.json
-	@$(BIN)/python benchmarks/latency.py --output=benchmarks/latency.json
+	@for model in VGG16 ResNet50 MobileNetV2 EfficientNetB0; do \
+	    $(BIN)/python benchmarks/latency.py --models=$$model \
+	        --output=benchmarks/latency_$$model.json || exit; \
+	done
+	@$(BIN)/python benchmarks/latency_page.py benchmarks/latency_*.json
 	@$(BIN)/python benchmarks/surgeon.py --output=benchmarks/surgeon.json
 
 # Nothing is fetched; the notebooks are shown as they are, with the outputs they have.

@@ -6,10 +6,12 @@ one and two threads. All files of one model, precision and number of threads tak
 so that speed-ups hold on a machine whose speed drifts. Beside it stands TF-MOT's model with as many
 non-zero params as the pruned one has params: a file as large, with zeros in it.
 
-"Reached" is the speed-up over the MACs' ratio: 1 says that time falls as MACs do. Weights are
-random and nothing is trained: what is measured does not depend on them.
+"Reached" is the speed-up over the MACs' ratio: 1 says that time falls as MACs do. Last come models
+that `prune_to_latency` made for so many milliseconds of float32 on one thread, measured again
+among the others. Weights are random and nothing is trained: what is measured does not depend on
+them.
 
-    python benchmarks/latency.py --models=MobileNetV2 --output=benchmarks/latency.json
+    python benchmarks/latency.py --models=MobileNetV2 --output=benchmarks/latency_MobileNetV2.json
 """
 
 import pathlib
@@ -25,7 +27,7 @@ from absl import app, flags, logging  # noqa: E402
 
 import keras_cascade as kc  # noqa: E402
 from keras_cascade import report  # noqa: E402
-from keras_cascade.deploy import measure_latency, measure_memory  # noqa: E402
+from keras_cascade.deploy import measure_latency, measure_memory, write_litert  # noqa: E402
 from keras_cascade.models import build_model  # noqa: E402
 from keras_cascade.profile import gzipped_bytes  # noqa: E402
 from keras_cascade.table import text_table  # noqa: E402
@@ -40,6 +42,7 @@ flags.DEFINE_list("round_to", ["1", "4", "8", "16"], "Kept channels are a multip
 flags.DEFINE_list("threads", ["1", "2"], "Threads that LiteRT may use.")
 flags.DEFINE_list("precisions", ["float32", "int8"], "Of the LiteRT files.")
 flags.DEFINE_boolean("weight_pruning", True, "Whether TF-MOT's models take part.")
+flags.DEFINE_list("targets", ["0.7", "0.4"], "Fractions of the whole model's milliseconds to meet.")
 flags.DEFINE_integer("image_size", 224, "Height and width of an image.")
 flags.DEFINE_integer("runs", 20, "Timed runs of each file.", lower_bound=1)
 flags.DEFINE_string("output", None, "Where to write the figures as JSON.")
@@ -68,7 +71,7 @@ def _measured(name):
     facts, rows = {"whole": _facts(model)}, []
     with tempfile.TemporaryDirectory() as folder:
         files = {"whole": _files(model, folder, "whole")}
-        for key, small in _variants(model):
+        for key, small in _variants(model, files["whole"]["float32"], folder):
             facts[key], files[key] = _facts(small), _files(small, folder, "_".join(map(str, key)))
             logging.info("%s: %s written", name, key)
         for precision in FLAGS.precisions:
@@ -101,8 +104,8 @@ def _measured(name):
     return rows
 
 
-def _variants(model):
-    """The models made smaller, each with its kind, amount and rounding."""
+def _variants(model, file, folder):
+    """The models made smaller, each with its kind, amount (or target) and rounding."""
     whole = kc.profile(model).params
     for amount in map(float, FLAGS.amounts):
         for round_to in map(int, FLAGS.round_to):
@@ -111,6 +114,14 @@ def _variants(model):
         if FLAGS.weight_pruning:
             kept = kc.profile(small).params / whole
             yield ("weights", amount, round_to), _with_zeros(model, 1.0 - kept)
+    milliseconds = measure_latency({"whole": file}, runs=FLAGS.runs)["whole"].median_ms
+    for target in map(float, FLAGS.targets):
+        cache = pathlib.Path(folder, "latency.json")
+        with quiet_stderr():
+            small, _, _ = kc.prune_to_latency(
+                model, target * milliseconds, round_to=8, min_channels=8, cache=cache
+            )
+        yield ("target", target, 8), small
 
 
 def _with_zeros(model, share):
@@ -134,26 +145,16 @@ def _facts(model):
 
 def _files(model, folder, name):
     """Paths by precision."""
-    random = np.random.default_rng(0)
-    examples = random.standard_normal((8, *model.input_shape[1:])).astype("float32")
     paths = {}
     for precision in FLAGS.precisions:
-        out = pathlib.Path(folder, f"{name}_{precision}")
+        paths[precision] = pathlib.Path(folder, f"{name}_{precision}.tflite")
         with quiet_stderr():
-            kc.export(
-                model,
-                out,
-                ["litert"],
-                quantize=None if precision == "float32" else precision,
-                representative_data=examples,
-                min_agreement=0.0,  # classes of random weights mean nothing
-            )
-        paths[precision] = out / "model.tflite"
+            write_litert(model, paths[precision], None if precision == "float32" else precision)
     return paths
 
 
 def _table(rows):
-    header = ["model", "pruned", "MACs", "round to", "precision", "threads", "ms", "MACs ratio"]
+    header = ["model", "variant", "amount", "round to", "precision", "threads", "ms", "MACs ratio"]
     header += ["speed-up", "reached", "MB", "memory"]
     return text_table(
         header,
@@ -161,7 +162,7 @@ def _table(rows):
             [
                 row["model"],
                 row["variant"],
-                "-" if row["amount"] is None else f"-{row['amount']:.0%}",
+                "-" if row["amount"] is None else f"{row['amount']:.0%}",
                 row["round_to"] or "-",
                 row["precision"],
                 row["threads"],

@@ -36,7 +36,7 @@ def load_model(path):
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file '{path}'.")
-    if not zipfile.is_zipfile(path):
+    if pathlib.Path(path).suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(f"'{path}' is damaged, or no .keras file; save the model as model.keras.")
     unsafe = flags.FLAGS.allow_unsafe
     try:
@@ -85,10 +85,14 @@ def write_pruned(model, path, record):
         record: see `keras_cascade.pruning_record`.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written; neither file is there then.
     """
-    write_json(record_path(path), record)
     write_keras(model, path)
+    try:
+        write_json(record_path(path), record)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def read_record(path):

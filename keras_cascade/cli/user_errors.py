@@ -1,5 +1,6 @@
 """Runs a script so that what its user can put right is one line and exit code 2."""
 
+import errno
 import pathlib
 import signal
 import sys
@@ -78,7 +79,10 @@ def _check_arguments(given, names):
 
 
 def _exit(program, error):
-    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+    message = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        message += ". Free some space there, or write to another disk."
+    print(f"{program}: {message}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -4,7 +4,9 @@ What a runtime is given and gives back are flat lists of arrays, in the order of
 and outputs. TensorFlow, LiteRT and ONNX Runtime are imported when they are needed.
 """
 
+import errno
 import itertools
+import os
 import re
 import warnings
 
@@ -33,8 +35,15 @@ def check_backend():
 
 
 def write_saved_model(model, path):
-    """Writes a model as a SavedModel folder."""
-    model.export(path, format="tf_saved_model", verbose=False)
+    """Writes a model as a SavedModel folder; an OSError where the disk is full."""
+    import tensorflow as tf
+
+    try:
+        model.export(path, format="tf_saved_model", verbose=False)
+    except tf.errors.ResourceExhaustedError as error:
+        if "No space left" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def write_litert_of(saved_model, path, quantize=None, calibration=()):

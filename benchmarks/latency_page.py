@@ -1,0 +1,115 @@
+"""docs/latency.md from what latency.py measured.
+
+python benchmarks/latency_page.py benchmarks/latency_*.json
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+
+from keras_cascade.report.files import whole_file
+from keras_cascade.report.summary import markdown_lines
+
+_PAGE = """# What fewer channels are worth on LiteRT
+
+Each model was pruned in one shot to so many of its MACs (L2, kept channels a multiple of *round
+to*) and timed on XNNPACK, batch 1. All files of one model, precision and number of threads take
+turns, run by run; milliseconds are medians. Weights are random: what is measured does not depend
+on them. Written by `make bench`; do not edit by hand.
+
+A *speed-up* is the whole model's time over the pruned one's, and in brackets that over the ratio
+of MACs: 1.00 says that time falls as MACs do. *Zeros* is TF-MOT's model with as many non-zero
+params as the model above it has params.
+
+{sections}
+## What it says
+
+{findings}
+"""
+_COLUMNS = (("float32", 1), ("float32", 2), ("int8", 1), ("int8", 2))
+
+
+def main(paths):
+    results = [json.loads(pathlib.Path(path).read_text()) for path in paths]
+    rows = [row for result in results for row in result["rows"]]
+    page = _PAGE.format(
+        sections="\n".join(map(_section, results)), findings="\n".join(_findings(rows))
+    )
+    with whole_file(pathlib.Path(__file__).parents[1] / "docs" / "latency.md") as path:
+        path.write_text(page)
+
+
+def _section(result):
+    rows, options = result["rows"], result["configuration"]
+    variants = {}
+    for row in rows:
+        key = row["model"], row["variant"], row["amount"], row["round_to"]
+        variants.setdefault(key, {})[row["precision"], row["threads"]] = row
+    whole = {column: row for key, found in variants.items() for column, row in found.items()
+             if key[1] == "whole"}  # fmt: skip
+    header = ["model", "round to", "MACs", "bytes, float32", "bytes, int8"]
+    header += [
+        f"{precision}, {threads} thread{'s' * (threads > 1)}" for precision, threads in _COLUMNS
+    ]
+    table = markdown_lines(header, [_cells(key, found, whole) for key, found in variants.items()])
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    title = ", ".join(dict.fromkeys(row["model"] for row in rows))
+    note = f"Images of {options['image_size']} pixels; timed runs of each file: {options['runs']}. "
+    return "\n".join([f"## {title}", "", f"{note}{versions}.", "", *table, ""])
+
+
+def _cells(key, found, whole):
+    _, variant, amount, round_to = key
+    names = {
+        "whole": "whole",
+        "channels": f"{amount or 0:.0%} of the MACs removed",
+        "weights": "zeros",
+        "target": f"asked: {amount or 0:.0%} of the time (float32, 1 thread)",
+    }
+    one = found[_COLUMNS[0]]
+    cells = [names[variant], round_to or "", f"÷ {one['macs_ratio']:.2f}"]
+    for precision in ("float32", "int8"):
+        smaller = whole[precision, 1]["bytes"] / found[precision, 1]["bytes"]
+        cells.append(f"÷ {smaller:.2f}")
+    for column in _COLUMNS:
+        row = found[column]
+        speed = f"{row['speedup']:.2f} ({row['speedup'] / row['macs_ratio']:.2f})"
+        cells.append(f"{row['median_ms']:.1f} ms" if variant == "whole" else speed)
+    return cells
+
+
+def _findings(rows):
+    """One line for each claim that the rows bear out, or do not."""
+    for model in dict.fromkeys(row["model"] for row in rows):
+        for precision, threads in _COLUMNS:
+            reached = [
+                row["speedup"] / row["macs_ratio"]
+                for row in rows
+                if (row["model"], row["precision"], row["threads"]) == (model, precision, threads)
+                and (row["variant"], row["round_to"]) == ("channels", 8)
+            ]
+            yield (
+                f"- {model}, {precision}, threads: {threads}: at multiples of 8 the speed-up is "
+                f"{statistics.median(reached):.2f} of the ratio of MACs ({min(reached):.2f} to "
+                f"{max(reached):.2f} over the amounts)."
+            )
+    targets = [
+        abs(1 / row["speedup"] / row["amount"] - 1)
+        for row in rows
+        if (row["variant"], row["precision"], row["threads"]) == ("target", "float32", 1)
+    ]
+    yield (
+        f"- Models that `prune_to_latency` made are off the time asked for by at most "
+        f"{max(targets):.1%} (of {len(targets)} targets), measured again among the others."
+    )
+    zeros = [row["speedup"] for row in rows if row["variant"] == "weights"]
+    if zeros:
+        yield (
+            f"- Zeros make a model {min(zeros):.2f} to {max(zeros):.2f} times as fast: the kernels "
+            "multiply by them."
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
