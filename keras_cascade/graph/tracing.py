@@ -211,7 +211,8 @@ def assemble(traced, inputs, values, name):
         # A nested model's output was named after that model, which the trace has dissolved.
         if _source_name(value) != output_name:
             if output_name not in named:
-                named[output_name] = keras.layers.Identity(name=output_name)
+                # Of the value's type: a layer casts what it is given to its own.
+                named[output_name] = keras.layers.Identity(name=output_name, dtype=value.dtype)
             value = named[output_name](value)
         outputs.append(value)
     return keras.Model(
