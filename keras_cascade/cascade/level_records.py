@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from keras_cascade.cascade.cascade_distiller import CascadeDistiller
+from keras_cascade.typing import Record
 
-def level_records(cascade, bins=30):
+
+def level_records(cascade: CascadeDistiller, bins: int = 30) -> Record:
     """What every level keeps of each channel group, and how its saliency is distributed.
 
     Args:

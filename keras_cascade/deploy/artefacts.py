@@ -43,13 +43,13 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantization | None =
         RuntimeError: Keras runs on PyTorch, where its SavedModels fail.
     """
     formats.check_backend()
-    path = pathlib.Path(path)
+    path, model = pathlib.Path(path), lowered(model)
     calibration = ()
     if quantize == "int8":
         batches = formats.batches_of(model, formats.random_examples(model, count=2))
         calibration = formats.named_batches(model, batches)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="tmp_") as folder:
         saved_model, temporary = pathlib.Path(folder, "saved_model"), pathlib.Path(folder, "tflite")
-        formats.write_saved_model(lowered(model), saved_model)
+        formats.write_saved_model(model, saved_model)
         formats.write_litert_of(saved_model, temporary, quantize, calibration)
         temporary.replace(path)

@@ -36,7 +36,7 @@ def whole_file(path: Path) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sha256_of(path):
+def sha256_of(path: pathlib.Path) -> str:
     """The SHA-256 digest of a file's bytes, in hexadecimal digits.
 
     Args:

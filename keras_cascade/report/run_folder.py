@@ -4,13 +4,14 @@ import json
 import pathlib
 
 from keras_cascade.report.files import sha256_of
+from keras_cascade.typing import Path, Record
 
 RESULTS, LATENCY = "results.json", "latency.json"
 _EXPORT = pathlib.Path("student", "manifest.json")
 _MODELS = ("teacher.keras", "student.keras")
 
 
-def read_run(folder):
+def read_run(folder: Path) -> Record:
     """Reads the results of a run and what stands beside them.
 
     Args:
@@ -38,7 +39,7 @@ def read_run(folder):
     return {**run, "files": sizes, "latency": read_latency(folder)}
 
 
-def read_latency(folder):
+def read_latency(folder: Path) -> Record | None:
     """The latencies that were measured of a run's student.
 
     Args:

@@ -15,6 +15,7 @@ from keras_cascade.report.html_page import (
 from keras_cascade.report.plots import level_style
 from keras_cascade.report.run_folder import read_run
 from keras_cascade.report.run_plots import draw_curves, draw_pareto, draw_saliency
+from keras_cascade.typing import Path
 
 _ROWS = (
     ("original", "the teacher before the cascade"),
@@ -29,7 +30,7 @@ _ROWS = (
 )
 
 
-def write_run_report(folder, path=None):
+def write_run_report(folder: Path, path: Path | None = None) -> pathlib.Path:
     """Writes the page of a run.
 
     Args:
