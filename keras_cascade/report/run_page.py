@@ -14,7 +14,7 @@ from keras_cascade.report.html_page import (
 )
 from keras_cascade.report.plots import level_style
 from keras_cascade.report.run_folder import read_run
-from keras_cascade.report.run_plots import draw_curves, draw_pareto, draw_saliency
+from keras_cascade.report.run_plots import BUDGETS, draw_curves, draw_pareto, draw_saliency
 from keras_cascade.typing import Path
 
 _ROWS = (
@@ -207,7 +207,7 @@ def _saliency(cascade):
         "first-order change of the level's own loss when the channel goes.",
     )
     if cascade["scope"] == "global" and cascade["budget"] != "channels":
-        cost = "MACs" if cascade["budget"] == "macs" else "params"
+        cost = BUDGETS.get(cascade["budget"], cascade["budget"])
         yield element(
             "p",
             f"Channels are removed by saliency per cost in {cost}, and so not all of the least "

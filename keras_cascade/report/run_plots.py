@@ -12,7 +12,12 @@ from keras_cascade.report.plots import draw_accuracy_against_macs, level_style, 
 
 _WIDTH, _HEIGHT = 4.6, 3.2  # inches
 _KEPT, _REMOVED = "#1f77b4", "#d62728"
-_BUDGETS = {"macs": "MACs", "params": "params", "channels": "prunable channels"}
+BUDGETS = {
+    "macs": "MACs",
+    "params": "params",
+    "channels": "prunable channels",
+    "latency": "latency",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +82,7 @@ _CURVES = (
             100.0,
             ".1f",
         )
-        for budget, title in _BUDGETS.items()
+        for budget, title in BUDGETS.items()
     ),
     _Curves(
         "flips",

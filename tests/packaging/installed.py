@@ -113,7 +113,7 @@ def test_a_type_checker_sees_the_annotations(run, tmp_path):
     client.write_text(
         "import keras_cascade as kc\n"
         "masks: dict[str, int] = kc.prune_masks(None, 0.5)\n"
-        "kc.prune(None, 0.5, budget='bytes')\n"
+        "kc.prune(None, 0.5, scope='bytes')\n"
         "kc.export(None, 'out', ['litert'], quantize='int8')\n"
     )
     interpreter = run.folder / "venv" / "bin" / "python"
