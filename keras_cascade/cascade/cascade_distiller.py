@@ -21,6 +21,7 @@ from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.cascade.levels import (
     checked_levels,
+    checked_weights,
     freeze_alike,
     guides_of,
     levels_table,
@@ -60,7 +61,8 @@ class CascadeDistiller(GuidedTrainer):
             `compile` is called stay as they are in all levels; their channels may go all the same.
         levels: fractions of the budget to remove, strictly increasing in (0, 1): any number of
             assistants, then the student.
-        budget: "macs" (of one example), "params" or "channels" (of prunable groups).
+        budget: "macs" (of one example), "params", "channels" (of prunable groups), "latency" (on
+            LiteRT, measured) or one that `register_budget` made.
         temperature: T of the distillation loss, above 0.
         alpha: weight of the guidance against the labels, in [0, 1).
         guidance: which larger levels guide level k: "cascade" (k - 1), "dense" (the mean over
@@ -70,6 +72,9 @@ class CascadeDistiller(GuidedTrainer):
         round_to: kept channels are a multiple of this, in every group.
         min_channels: at least this many channels stay in each group.
         momentum: of the moving average of saliency, in [0, 1).
+        level_weights: what each level's loss is multiplied by in the sum that is minimised, the
+            teacher's first: above 0, the teacher's may be 0; None: 1 for all. The masks do not
+            depend on them, other than by the weights that come of it.
         distillation: stands in for the KL term: an object with
             `compute_loss(teacher_outputs, student_outputs)`. On several replicas it must be made
             of `keras.losses.Loss` objects, which divide by their number.
@@ -108,6 +113,7 @@ class CascadeDistiller(GuidedTrainer):
         round_to: int = 1,
         min_channels: int = 4,
         momentum: float = 0.99,
+        level_weights: Sequence[float] | None = None,
         distillation: Any = None,
         name: str | None = None,
     ) -> None:
@@ -120,6 +126,7 @@ class CascadeDistiller(GuidedTrainer):
             ranking.check(level, "level")
         names = ["teacher", *(f"ta{k}" for k in range(1, len(levels))), "student"]
         guides = guides_of(names, guidance)
+        weights = checked_weights(level_weights, names)
         gates = [
             ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
             for n in names[1:]
@@ -135,6 +142,7 @@ class CascadeDistiller(GuidedTrainer):
             temperature=temperature,
             alpha=alpha,
             distillation=distillation,
+            weights=weights,
             name=name or f"{model.name}_cascade",
         )
         self.graph, self.level_names = graph, names
@@ -223,7 +231,7 @@ class CascadeDistiller(GuidedTrainer):
 
     def saliency(self, level: Level = -1) -> dict[str, Floats]:
         """The present saliency of a level: dict from each prunable group to a float array."""
-        values = self._saliency_of(self._gates[self._pruned_index(level)])
+        values = self._saliency_of(self._pruned_index(level))
         return {group.name: values[group.units].copy() for group in self.graph.prunable_groups}
 
     def update_masks(self, progress: float = 1.0) -> dict[str, int]:
@@ -237,11 +245,11 @@ class CascadeDistiller(GuidedTrainer):
         """
         self.unslice_levels()
         flips = {}
-        for name, level, gates in zip(self.level_names[1:], self.levels, self._gates, strict=True):
-            before = self._keep(self.level_names.index(name))
-            keep = self._ranking.keep(self._saliency_of(gates), level * progress)
-            gates.mask.assign(keep.astype("float32"))
-            flips[name] = int((before != keep).sum())
+        for index, level in enumerate(self.levels):
+            before = self._keep(index + 1)
+            keep = self._ranking.keep(self._saliency_of(index), level * progress)
+            self._gates[index].mask.assign(keep.astype("float32"))
+            flips[self.level_names[index + 1]] = int((before != keep).sum())
         return flips
 
     def resume_schedule(self, step: int) -> None:
@@ -315,8 +323,8 @@ class CascadeDistiller(GuidedTrainer):
         self.test_function = None
 
     def _fold_saliency(self):
-        for gates in self._gates:
-            gates.fold(ops.convert_to_tensor(self._loss_scale))
+        for index, gates in enumerate(self._gates):
+            gates.fold(self._scale_of(index))
 
     def _computer_of(self, name):
         if self.sliced and name in self._sliced:
@@ -404,6 +412,7 @@ class CascadeDistiller(GuidedTrainer):
             "round_to": self._ranking.round_to,
             "min_channels": self._ranking.min_channels,
             "momentum": self._momentum,
+            "level_weights": [self._member_weights[name] for name in self.level_names],
             "distillation": keras.saving.serialize_keras_object(self.distillation),
             "name": self.name,
         }
@@ -415,8 +424,13 @@ class CascadeDistiller(GuidedTrainer):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
 
-    def _saliency_of(self, gates):
-        return gates.current_saliency(ops.convert_to_tensor(self._loss_scale))
+    def _saliency_of(self, index):
+        return self._gates[index].current_saliency(self._scale_of(index))
+
+    def _scale_of(self, index):
+        """What the loss behind the gates of a pruned level was multiplied by in the last step."""
+        weight = self._member_weights[self.level_names[index + 1]]
+        return ops.convert_to_tensor(self._loss_scale) * weight
 
     def _index(self, level):
         if isinstance(level, str) and level in self.level_names:

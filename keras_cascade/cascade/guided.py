@@ -1,13 +1,13 @@
 """GuidedTrainer: several models trained in one step, each by the labels and by its teachers.
 
 Every member's loss is L_k = (1 - alpha) * labels_k + alpha * mean over its guides of
-T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their sum
-plus the regularisers, each counted once. It is written with `call`, `compute_loss` and
-`compute_metrics`, which plain `fit` calls on every Keras backend.
-The cascade and plain distillation are both this, with other members.
+T^2 KL(guide || k), and the labels' loss alone where it has no guide; the step minimises their
+(weighted) sum plus the regularisers, each counted once. It is written with `call`, `compute_loss`
+and `compute_metrics`, which plain `fit` calls on every Keras backend. The cascade and plain
+distillation are both this, with other members.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -38,6 +38,8 @@ class GuidedTrainer(keras.Model):
             `compute_loss(teacher_outputs, student_outputs)` such as a
             `keras.distillation.DistillationLoss`.
         frozen: names of members that are run in inference mode and not trained.
+        weights: dict from a member's name to what its loss is multiplied by in the sum; 1 where
+            it is not named.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class GuidedTrainer(keras.Model):
         alpha: float,
         distillation: Any = None,
         frozen: Iterable[str] = (),
+        weights: Mapping[str, float] | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -57,6 +60,7 @@ class GuidedTrainer(keras.Model):
         self._members = dict(members)
         self._guides = guides
         self._frozen = tuple(frozen)
+        self._member_weights = dict.fromkeys(members, 1.0) | dict(weights or {})
         self._main = list(members)[-1]
         self.temperature, self.alpha, self.distillation = temperature, alpha, distillation
         self._guidance_loss = distillation
@@ -206,7 +210,7 @@ class GuidedTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """The sum of the members' losses and the regularisers; a scalar tensor."""
+        """The weighted sum of the members' losses and the regularisers; a scalar tensor."""
         y = y[0] if isinstance(y, list | tuple) and len(y) == 1 else y
         if y is None:
             raise ValueError("Training and evaluation need labels: pass y, or batches (x, y).")
@@ -220,7 +224,7 @@ class GuidedTrainer(keras.Model):
             loss, divergence = self._member_loss(
                 name, safe_labels, y_pred, sample_weight, label_share, share
             )
-            total = total + loss
+            total = total + self._member_weights[name] * loss
             self._loss_trackers[name].update_state(_divided(loss, share) * count, batch)
             if divergence is not None:
                 self._kl_trackers[name].update_state(_divided(divergence, share) * count, batch)

@@ -25,6 +25,27 @@ def checked_levels(levels: float | Sequence[float]) -> tuple[float, ...]:
     return levels
 
 
+def checked_weights(weights, names):
+    """The weights of the levels' losses as a dict from level name to float.
+
+    Args:
+        weights: a number a level, the teacher's first; None: 1 for all.
+        names: list of the levels' names.
+
+    Raises:
+        ValueError: not one for each level, one that is not finite, a negative one, or 0 for
+            another level than the teacher, whose masks would know nothing then.
+    """
+    values = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
+    good = len(values) == len(names) and all(map(np.isfinite, values))
+    if not good or values[0] < 0 or min(values[1:]) <= 0:
+        raise ValueError(
+            f"level_weights must be {len(names)} numbers, for {', '.join(names)}: above 0, the "
+            f"teacher's at least 0; got {weights}."
+        )
+    return dict(zip(names, values, strict=True))
+
+
 def guides_of(names, guidance):
     """Who guides whom.
 

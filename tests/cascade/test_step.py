@@ -117,6 +117,51 @@ def test_saliency_is_the_loss_gradient_of_each_gate(rng):
         )
 
 
+def test_weights_of_levels_count_in_the_sum_and_not_in_saliency():
+    (one, x, y), (other, _, _) = _with_examples(), _with_examples()
+    other.set_weights(one.get_weights())
+    plain, weighted = (
+        _cascade(np.random.default_rng(1), model, eager=True, level_weights=weights)
+        for model, weights in ((one, None), (other, (0.0, 3.0, 0.5, 2.0)))
+    )
+    for cascade in (plain, weighted):
+        cascade.logs = cascade.fit(x, y, batch_size=12, verbose=0).history
+    names = plain.level_names
+    for name in names:
+        assert weighted.logs[f"{name}_loss"] == pytest.approx(plain.logs[f"{name}_loss"], rel=1e-6)
+    parts = [plain.logs[f"{name}_loss"][0] for name in names]
+    assert weighted.logs["loss"][0] == pytest.approx(np.dot(parts, (0.0, 3.0, 0.5, 2.0)), rel=1e-5)
+    for name in names[1:]:
+        for group, saliency in plain.saliency(name).items():
+            found = weighted.saliency(name)[group]
+            np.testing.assert_allclose(found, saliency, atol=1e-4 * saliency.max())
+
+
+def test_without_the_teachers_loss_the_levels_alone_are_learned_from():
+    """One level and the labels alone: the shared kernels move as by the masked model's own loss."""
+    model, x, y = _with_examples()
+    start = [value.copy() for value in model.get_weights()]
+    cascade = kc.CascadeDistiller(
+        model, (0.5,), min_channels=1, alpha=0.0, level_weights=(0.0, 1.0)
+    )
+    cascade.set_masks("student", {"inner": np.arange(8) % 2 == 0})
+    cascade.compile(keras.optimizers.SGD(0.1), LOSS, jit_compile=False)
+    cascade.fit(x, y, batch_size=12, verbose=0)
+    alone, _, _ = _with_examples()
+    alone.set_weights(start)
+    view = kc.masked_view(alone, {"inner": np.arange(8) % 2 == 0})
+    view.compile(keras.optimizers.SGD(0.1), LOSS, jit_compile=False)
+    view.fit(x, y, batch_size=12, verbose=0)
+    for one, other in zip(model.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert np.abs(model.get_weights()[0] - start[0]).max() > 1e-4
+
+
+def _with_examples():
+    model = networks.small_convnet(normalised=False)
+    return model, *networks.examples_for(model, 12)
+
+
 def test_saliency_is_a_moving_average_of_squares(rng):
     model = networks.small_convnet(normalised=False)
     cascade = kc.CascadeDistiller(model, LEVELS, min_channels=1, momentum=0.9)
