@@ -199,9 +199,9 @@ def test_bad_arguments():
         ({"alpha": 1.0}, r"alpha must lie in \[0, 1\)"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"momentum": 1.0}, "momentum must lie"),
-        ({"level_weights": (1.0, 1.0)}, "level_weights must be 4 numbers, for teacher, ta1, ta2"),
-        ({"level_weights": (1.0, 1.0, 0.0, 1.0)}, "above 0, the teacher's at least 0"),
-        ({"level_weights": (-1.0, 1.0, 1.0, 1.0)}, "above 0, the teacher's at least 0"),
+        ({"level_weights": (1.0,)}, "level_weights must be 2 numbers, for teacher, student: above"),
+        ({"level_weights": (1.0, 0.0)}, "above 0, the teacher's at least 0"),
+        ({"level_weights": (-1.0, 1.0)}, "above 0, the teacher's at least 0"),
         ({"round_to": 16}, "level: 20.00% .* at most 0.00%"),
     ):
         with pytest.raises(ValueError, match=message):
