@@ -112,7 +112,7 @@ def export(
     folder = pathlib.Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp_"))
     bar = keras.utils.Progbar(2 * len(names), verbose=int(verbose))
     try:
-        _write(lowered(model), folder, names, quantize, batches, bar)
+        _write(model, folder, names, quantize, batches, bar)
         parity = {}
         for name in names:
             run = _OPENERS[name](folder / _FILES[name], model)
@@ -190,17 +190,19 @@ def _is_export(path):
 def _write(model, folder, formats, quantize, batches, bar):
     saved_model = folder / _FILES["saved_model"]
     if "saved_model" in formats or "litert" in formats:
-        file_formats.write_saved_model(model, saved_model)
+        low = lowered(model)
+        file_formats.write_saved_model(low, saved_model)
     bar.add(int("saved_model" in formats))
     if "litert" in formats:
-        calibration = file_formats.named_batches(model, batches)
+        calibration = file_formats.named_batches(low, batches)
         file_formats.write_litert_of(saved_model, folder / _FILES["litert"], quantize, calibration)
         bar.add(1)
     if "saved_model" not in formats:
         shutil.rmtree(saved_model, ignore_errors=True)
     if "onnx" in formats:
-        _outputs_of(model, batches[0])  # Keras exports to ONNX only what was called
-        file_formats.write_onnx(model, folder / _FILES["onnx"])
+        low = lowered(model, ungrouped=True)
+        _outputs_of(low, batches[0])  # Keras exports to ONNX only what was called
+        file_formats.write_onnx(low, folder / _FILES["onnx"])
         bar.add(1)
 
 

@@ -85,6 +85,8 @@ def write_litert_of(saved_model, path, quantize=None, calibration=()):
 def write_onnx(model, path):
     """Writes a model as an ONNX file."""
     require_onnx()
+    from keras_cascade.deploy import onnx_operations  # noqa: F401  (tf2onnx knows them from then on)
+
     with warnings.catch_warnings():
         # Keras looks for names that NumPy has dropped, which tf2onnx still asks for.
         warnings.filterwarnings("ignore", r"In the future `np\.", FutureWarning)
@@ -152,8 +154,15 @@ def open_onnx(path, model):
     """A function that runs an ONNX file in ONNX Runtime; arguments as `open_saved_model`."""
     require_onnx()
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except (refusals.Fail, refusals.InvalidGraph, refusals.NotImplemented) as error:
+        raise ExportError(
+            f"ONNX Runtime does not take what tf2onnx made of this model: {error}. Leave "
+            '"onnx" out of formats.'
+        ) from error
     names = [source.name for source in session.get_inputs()]
 
     def run(arrays):

@@ -34,7 +34,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         np.testing.assert_array_equal(saved, weight)
 
 
-@pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch writes no .tflite")
+@pytest.mark.only_on("tensorflow", reason="what JAX exports computes shapes all the same")
 def test_xnnpack_takes_a_model_that_reshapes_whole(tmp_path):
     """Behind a shape that is computed nothing would be; and batches stay as free as they were."""
     inputs = keras.Input((4, 4, 3))

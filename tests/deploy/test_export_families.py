@@ -25,6 +25,7 @@ def test_a_pruned_family_is_exported(name, tmp_path, rng):
     networks.enliven(small, images, momentum=0.02)
     outputs = keras.ops.convert_to_numpy(small(images, training=False))
     assert np.ptp(outputs, axis=0).max() > 1e-3 * np.abs(outputs).max()  # depends on the image
-    manifest = kc.export(small, tmp_path / "out", representative_data=images)
+    # Rounding grows from layer to layer of random weights: eager and traced differ by 3e-5 already.
+    manifest = kc.export(small, tmp_path / "out", representative_data=images, tolerance=1e-3)
     assert set(manifest["parity"]) == {"saved_model", "litert", "onnx"}
     assert manifest["params"] < model.count_params()
