@@ -255,7 +255,8 @@ bench: install
 	    $(BIN)/python benchmarks/latency.py --models=$$model \
 	        --output=benchmarks/latency_$$model.json || exit; \
 	done
-	@$(BIN)/python benchmarks/latency_page.py benchmarks/latency_*.json
+	@$(BIN)/python benchmarks/layer_latency.py --output=benchmarks/layer_latency.json
+	@$(BIN)/python benchmarks/latency_page.py benchmarks/latency_*.json benchmarks/layer_latency.json
 	@$(BIN)/python benchmarks/surgeon.py --output=benchmarks/surgeon.json
 
 # Nothing is fetched; the notebooks are shown as they are, with the outputs they have.

@@ -1,6 +1,6 @@
-"""docs/latency.md from what latency.py measured.
+"""docs/latency.md from what latency.py and layer_latency.py measured.
 
-python benchmarks/latency_page.py benchmarks/latency_*.json
+python benchmarks/latency_page.py benchmarks/latency_*.json benchmarks/layer_latency.json
 """
 
 import json
@@ -23,6 +23,12 @@ of MACs: 1.00 says that time falls as MACs do. *Zeros* is TF-MOT's model with as
 params as the model above it has params.
 
 {sections}
+## Where the time is
+
+By kind of layer, each with what the runtime fuses into it, as `LatencyTable` measures them: shares
+of the whole model's MACs and time, and what pruning leaves of both.
+
+{layers}
 ## What it says
 
 {findings}
@@ -32,9 +38,12 @@ _COLUMNS = (("float32", 1), ("float32", 2), ("int8", 1), ("int8", 2))
 
 def main(paths):
     results = [json.loads(pathlib.Path(path).read_text()) for path in paths]
-    rows = [row for result in results for row in result["rows"]]
+    layers = [result for result in results if "kind" in result["rows"][0]]
+    whole = [result for result in results if result not in layers]
     page = _PAGE.format(
-        sections="\n".join(map(_section, results)), findings="\n".join(_findings(rows))
+        sections="\n".join(map(_section, whole)),
+        layers="\n".join(map(_layers, layers)),
+        findings="\n".join(_findings([row for result in whole for row in result["rows"]])),
     )
     with whole_file(pathlib.Path(__file__).parents[1] / "docs" / "latency.md") as path:
         path.write_text(page)
@@ -56,7 +65,7 @@ def _section(result):
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     title = ", ".join(dict.fromkeys(row["model"] for row in rows))
     note = f"Images of {options['image_size']} pixels; timed runs of each file: {options['runs']}. "
-    return "\n".join([f"## {title}", "", f"{note}{versions}.", "", *table, ""])
+    return "\n".join([f"## {title}", "", f"{note}{versions}.", "", table, ""])
 
 
 def _cells(key, found, whole):
@@ -68,7 +77,7 @@ def _cells(key, found, whole):
         "target": f"asked: {amount or 0:.0%} of the time (float32, 1 thread)",
     }
     one = found[_COLUMNS[0]]
-    cells = [names[variant], round_to or "", f"÷ {one['macs_ratio']:.2f}"]
+    cells = [names[variant], str(round_to or ""), f"÷ {one['macs_ratio']:.2f}"]
     for precision in ("float32", "int8"):
         smaller = whole[precision, 1]["bytes"] / found[precision, 1]["bytes"]
         cells.append(f"÷ {smaller:.2f}")
@@ -77,6 +86,30 @@ def _cells(key, found, whole):
         speed = f"{row['speedup']:.2f} ({row['speedup'] / row['macs_ratio']:.2f})"
         cells.append(f"{row['median_ms']:.1f} ms" if variant == "whole" else speed)
     return cells
+
+
+def _layers(result):
+    options = result["configuration"]
+    table = markdown_lines(
+        ["model", "layers", "calls", "MACs, %", "time, %", "MACs left, %", "time left, %"],
+        [
+            [
+                row["model"],
+                row["kind"],
+                str(row["calls"]),
+                *(
+                    f"{100 * row[key]:.1f}"
+                    for key in ("macs_share", "ms_share", "macs_left", "ms_left")
+                ),
+            ]
+            for row in result["rows"]
+        ],
+    )
+    note = (
+        f"{options['amount']:.0%} of the MACs removed, channels in multiples of "
+        f"{options['round_to']}, float32, threads: {options['threads']}."
+    )
+    return "\n".join([note, "", table, ""])
 
 
 def _findings(rows):

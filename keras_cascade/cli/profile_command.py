@@ -6,6 +6,7 @@ keras-cascade profile model.keras small.keras --latency
 import pathlib
 import tempfile
 
+import keras
 from absl import flags
 
 from keras_cascade.cli import files
@@ -19,6 +20,7 @@ flags.DEFINE_integer("runs", 50, "Timed runs of each.", lower_bound=1)
 flags.adopt_module_key_flags(files)
 
 FLAGS = flags.FLAGS
+_WARMUP = 10
 ARGUMENTS = ["MODEL.keras..."]
 
 
@@ -37,7 +39,16 @@ def main(*paths):
 def _latencies(models):
     with tempfile.TemporaryDirectory() as folder, quiet_stderr():
         paths = {}
+        bar = keras.utils.Progbar(len(models) + _WARMUP + FLAGS.runs)
         for number, model in enumerate(models):
             paths[number] = pathlib.Path(folder, f"{number}.tflite")
             write_litert(model, paths[number])
-        return measure_latency(paths, threads=FLAGS.threads, runs=FLAGS.runs).values()
+            bar.add(1)
+        found = measure_latency(
+            paths,
+            threads=FLAGS.threads,
+            runs=FLAGS.runs,
+            warmup=_WARMUP,
+            progress=lambda done: bar.update(len(models) + done),
+        )
+        return found.values()

@@ -26,11 +26,11 @@ from keras import tree
 
 from keras_cascade.deploy.artefacts import write_litert
 from keras_cascade.deploy.latency import measure_latency
-from keras_cascade.graph import ChannelGraph, Cost, register_budget, segments
+from keras_cascade.graph import ChannelGraph, Cost, Segment, register_budget, segments
 from keras_cascade.graph.tracing import TracedTensor
 from keras_cascade.report import whole_file
 from keras_cascade.surgery import Surgeon
-from keras_cascade.typing import Path, Quantization
+from keras_cascade.typing import Path, Quantization, Terms
 
 _FRACTIONS = (1.0, 0.75, 0.5, 0.25, 0.125)
 _LARGEST_PORTION = 8  # runtimes compute channels by the eight or sixteen
@@ -82,6 +82,20 @@ class LatencyTable:
             A `keras_cascade.graph.Cost`: `total` of a keep vector, `per_unit` of each channel.
 
         Raises:
+            ValueError, ImportError, RuntimeError: as `by_segment`.
+        """
+        return graph.as_cost([term for _, terms in self.by_segment(graph) for term in terms])
+
+    def by_segment(self, graph: ChannelGraph) -> list[tuple[Segment, Terms]]:
+        """The same, segment by segment, as terms of a `Cost`.
+
+        Args:
+            graph: as above.
+
+        Returns:
+            List of pairs, in the order of the model's calls; `graph.as_cost` takes the terms.
+
+        Raises:
             ValueError: the input size is open, or the cache is no file of ours.
             ImportError: LiteRT is not installed (the extra `litert`).
             RuntimeError: Keras runs on PyTorch, which writes no LiteRT files.
@@ -94,17 +108,18 @@ class LatencyTable:
             )
         keeps = [_evenly_kept(graph, fraction) for fraction in _FRACTIONS]
         whole, times = segments(graph), self._times(graph, keeps)
-        terms = []
+        found: list[tuple[Segment, Terms]] = []
         for segment, milliseconds in zip(whole, times, strict=True):
             elements, macs = graph.as_cost(segment.elements), graph.as_cost(segment.macs)
             features = [[1.0, elements.total(keep), macs.total(keep)] for keep in keeps]
             constant, per_element, per_mac = _fitted(
                 np.array(features), _NANOSECONDS * np.array(milliseconds)
             )
-            terms.append((constant, []))
+            terms = [(constant, [])]
             terms += [(per_element * count, labels) for count, labels in segment.elements]
             terms += [(per_mac * count, labels) for count, labels in segment.macs]
-        return graph.as_cost(terms)
+            found.append((segment, terms))
+        return found
 
     def _times(self, graph, keeps):
         """Milliseconds of every segment at every keep vector: for each segment a list."""
