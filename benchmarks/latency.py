@@ -14,6 +14,7 @@ them.
     python benchmarks/latency.py --models=MobileNetV2 --output=benchmarks/latency_MobileNetV2.json
 """
 
+import gc
 import pathlib
 import sys
 import tempfile
@@ -74,6 +75,7 @@ def _measured(name):
         for key, small in _variants(model, files["whole"]["float32"], folder):
             facts[key], files[key] = _facts(small), _files(small, folder, "_".join(map(str, key)))
             logging.info("%s: %s written", name, key)
+            gc.collect()  # models hold on to themselves, and VGG16 has half a gigabyte
         for precision in FLAGS.precisions:
             paths = {key: written[precision] for key, written in files.items()}
             memory = {key: measure_memory(path) for key, path in paths.items()}
