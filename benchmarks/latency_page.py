@@ -23,15 +23,16 @@ of MACs: 1.00 says that time falls as MACs do. *Zeros* is TF-MOT's model with as
 params as the model above it has params.
 
 {sections}
-## Where the time is
+{layers}## What it says
+
+{findings}
+"""
+_LAYERS = """## Where the time is
 
 By kind of layer, each with what the runtime fuses into it, as `LatencyTable` measures them: shares
 of the whole model's MACs and time, and what pruning leaves of both.
 
-{layers}
-## What it says
-
-{findings}
+{tables}
 """
 _COLUMNS = (("float32", 1), ("float32", 2), ("int8", 1), ("int8", 2))
 
@@ -42,7 +43,7 @@ def main(paths):
     whole = [result for result in results if result not in layers]
     page = _PAGE.format(
         sections="\n".join(map(_section, whole)),
-        layers="\n".join(map(_layers, layers)),
+        layers=_LAYERS.format(tables="\n".join(map(_layers, layers))) if layers else "",
         findings="\n".join(_findings([row for result in whole for row in result["rows"]])),
     )
     with whole_file(pathlib.Path(__file__).parents[1] / "docs" / "latency.md") as path:
