@@ -164,6 +164,8 @@ def test_pages_run(page, names, monkeypatch):
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: strategy)
     names["model"].save("model.keras")
     kc.deploy.write_litert(names["model"], "teacher.tflite")
-    for block in BLOCK.findall((ROOT / "docs" / page).read_text()):
+    blocks = BLOCK.findall((ROOT / "docs" / page).read_text())
+    assert blocks
+    for block in blocks:
         code = block.replace("round_to=8", "round_to=2")  # the models have few channels
         exec(re.sub(r"epochs=\d+", "epochs=1", code), names)

@@ -146,7 +146,8 @@ class CascadeDistiller(GuidedTrainer):
             name=name or f"{model.name}_cascade",
         )
         self.graph, self.level_names = graph, names
-        self.levels, self.guidance, self.budget = levels, guidance, budget
+        self.levels, self.guidance = levels, guidance
+        self.budget, self.scope = budget, scope
         self._ranking, self._gates, self._momentum = ranking, gates, momentum
         self._own_layers = own_layers
         self._base = model
@@ -265,7 +266,7 @@ class CascadeDistiller(GuidedTrainer):
         """The fraction each level still costs: dict from level name to float.
 
         Args:
-            budget: "macs", "params" or "channels"; None: the cascade's own.
+            budget: as for the cascade; None: its own.
         """
         cost = self.graph.cost(budget or self.budget)
         whole = cost.total(self.graph.keep_vector())
@@ -408,7 +409,7 @@ class CascadeDistiller(GuidedTrainer):
             "temperature": self.temperature,
             "alpha": self.alpha,
             "guidance": self.guidance,
-            "scope": self._ranking.scope,
+            "scope": self.scope,
             "round_to": self._ranking.round_to,
             "min_channels": self._ranking.min_channels,
             "momentum": self._momentum,

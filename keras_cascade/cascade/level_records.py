@@ -57,7 +57,7 @@ def level_records(cascade: CascadeDistiller, bins: int = 30) -> Record:
     ]
     return {
         "budget": cascade.budget,
-        "scope": cascade.get_config()["scope"],
+        "scope": cascade.scope,
         "groups": groups,
         "levels": levels,
         "log10_saliency_edges": edges.tolist(),

@@ -9,7 +9,7 @@ from absl import flags
 from keras_cascade.cli import files
 from keras_cascade.deploy import QUANTIZATIONS, prune_to_latency
 from keras_cascade.graph import ChannelGraph
-from keras_cascade.saliency import prune_masks
+from keras_cascade.saliency import OneShot
 from keras_cascade.surgery import Surgeon, pruning_record
 from keras_cascade.table import text_table
 from keras_cascade_command import quiet_stderr
@@ -54,28 +54,27 @@ def main(path):
     """Writes the smaller model and how it was pruned."""
     output = files.output_path(FLAGS.output)
     model = files.load_model(path)
-    choices = {name: FLAGS[name].value for name in _CHOICES}
+    graph, choices = ChannelGraph(model), {name: FLAGS[name].value for name in _CHOICES}
+    cut = _by_amount if FLAGS.milliseconds is None else _by_time
     with quiet_stderr():
-        small, masks, asked = _by_time(model, choices) or _by_amount(model, choices)
-    record = pruning_record(ChannelGraph(model), masks, **asked, **choices)
+        small, masks, asked = cut(graph, choices)
+    record = pruning_record(graph, masks, **asked, **choices)
     files.write_pruned(small, output, record)
     rows = [[name, *files.sizes(one)] for name, one in ((path, model), (FLAGS.output, small))]
     print(text_table(["model", *files.SIZES], rows))
     print(f"\nHow it was pruned: {files.record_path(output)}. It wants fine-tuning.")
 
 
-def _by_amount(model, choices):
+def _by_amount(graph, choices):
     """The smaller model, its masks, and what was asked for."""
-    masks = prune_masks(model, FLAGS.amount, budget=FLAGS.budget, **choices)
+    masks = OneShot(graph, FLAGS.budget, **choices).masks(FLAGS.amount)
     asked = {"amount": FLAGS.amount, "budget": FLAGS.budget}
-    return Surgeon(model).extract(masks), masks, asked
+    return Surgeon(graph.model, graph).extract(masks), masks, asked
 
 
-def _by_time(model, choices):
-    """The same where milliseconds were asked for; else None."""
-    if FLAGS.milliseconds is None:
-        return None
+def _by_time(graph, choices):
+    """The same for milliseconds."""
     asked = {name: FLAGS[name].value for name in ("milliseconds", "threads", "quantize")}
-    small, masks, reached = prune_to_latency(model, **asked, **choices)
+    small, masks, reached = prune_to_latency(graph.model, **asked, **choices)
     print(f"It takes {reached:.3g} ms.\n")
     return small, masks, {**asked, "budget": "latency", "reached_milliseconds": reached}

@@ -70,7 +70,8 @@ def prune_to_latency(
             )
         budget = f"latency ({quantize or 'float32'}, threads: {threads})"
         register_budget(budget, LatencyTable(threads=threads, quantize=quantize, cache=cache))
-        scored, surgeon = OneShot(ChannelGraph(model), budget, **choices), Surgeon(model)
+        graph = ChannelGraph(model)
+        scored, surgeon = OneShot(graph, budget, **choices), Surgeon(model, graph)
         tried = []
         for _ in range(_ROUNDS):
             masks = scored.masks(1 - left)

@@ -253,4 +253,5 @@ def _fitted(features, times):
     return best
 
 
+# Made when it is asked for: the user's cache folder is the one of then.
 register_budget("latency", lambda graph: LatencyTable()(graph))
