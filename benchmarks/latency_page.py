@@ -16,8 +16,8 @@ _PAGE = """# What fewer channels are worth on LiteRT
 Each model was pruned in one shot to so many of its MACs (L2, kept channels a multiple of *round
 to*) and timed on XNNPACK, batch 1. All files of one model, precision and number of threads take
 turns, run by run; milliseconds are medians. Weights are random: what is measured does not depend
-on them. Written by benchmarks/latency_page.py from benchmarks/latency_*.json; `make bench` measures all
-four networks, and more where a section below has less. Do not edit by hand.
+on them. Written by benchmarks/latency_page.py from benchmarks/latency_*.json, which `make bench`
+measures for four networks; a section has what was measured so far. Do not edit by hand.
 
 A *speed-up* is the whole model's time over the pruned one's, and in brackets that over the ratio
 of MACs: 1.00 says that time falls as MACs do. *Zeros* is TF-MOT's model with as many non-zero
