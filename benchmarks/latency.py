@@ -53,26 +53,36 @@ CONFIGURATION = ("image_size", "runs")
 
 
 def main(_):
-    rows = []
+    rows, unmet = [], []
     for name in FLAGS.models:
-        rows += _measured(name)
+        rows += _measured(name, unmet)
     print(_table(rows))
+    for target in unmet:
+        print(f"{target['model']}, {target['amount']:.0%} of the time: {target['why']}")
     if FLAGS.output:
         configuration = {flag: FLAGS[flag].value for flag in CONFIGURATION}
         report.write_json(
             FLAGS.output,
-            {"rows": rows, "configuration": configuration, "versions": report.versions()},
+            {
+                "rows": rows,
+                "unmet_targets": unmet,
+                "configuration": configuration,
+                "versions": report.versions(),
+            },
         )
 
 
-def _measured(name):
-    """The rows of one model: dicts, one for each file and number of threads."""
+def _measured(name, unmet):
+    """The rows of one model: dicts, one for each file and number of threads.
+
+    Targets that the model cannot meet are appended to `unmet`, with the reason.
+    """
     size = FLAGS.image_size
     model = build_model(PREFIX + name, (size, size, 3), 1000, seed=0)
     facts, rows = {"whole": _facts(model)}, []
     with tempfile.TemporaryDirectory() as folder:
         files = {"whole": _files(model, folder, "whole")}
-        for key, small in _variants(model, files["whole"]["float32"], folder):
+        for key, small in _variants(model, files["whole"]["float32"], folder, unmet):
             facts[key], files[key] = _facts(small), _files(small, folder, "_".join(map(str, key)))
             logging.info("%s: %s written", name, key)
             gc.collect()  # models hold on to themselves, and VGG16 has half a gigabyte
@@ -106,7 +116,7 @@ def _measured(name):
     return rows
 
 
-def _variants(model, file, folder):
+def _variants(model, file, folder, unmet):
     """The models made smaller, each with its kind, amount (or target) and rounding."""
     whole = kc.profile(model).params
     for amount in map(float, FLAGS.amounts):
@@ -119,11 +129,16 @@ def _variants(model, file, folder):
     milliseconds = measure_latency({"whole": file}, runs=FLAGS.runs)["whole"].median_ms
     for target in map(float, FLAGS.targets):
         cache = pathlib.Path(folder, "latency.json")
-        with quiet_stderr():
-            small, _, _ = kc.prune_to_latency(
-                model, target * milliseconds, round_to=8, min_channels=8, cache=cache
-            )
-        yield ("target", target, 8), small
+        try:
+            with quiet_stderr():
+                small, _, _ = kc.prune_to_latency(
+                    model, target * milliseconds, round_to=8, min_channels=8, cache=cache
+                )
+        except ValueError as error:
+            logging.warning("%s, %.0f%% of the time: %s", model.name, 100 * target, error)
+            unmet.append({"model": model.name, "amount": target, "why": str(error)})
+        else:
+            yield ("target", target, 8), small
 
 
 def _with_zeros(model, share):

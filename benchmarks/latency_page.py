@@ -45,7 +45,12 @@ def main(paths):
     page = _PAGE.format(
         sections="\n".join(map(_section, whole)),
         layers=_LAYERS.format(tables="\n".join(map(_layers, layers))) if layers else "",
-        findings="\n".join(_findings([row for result in whole for row in result["rows"]])),
+        findings="\n".join(
+            [
+                *_findings([row for result in whole for row in result["rows"]]),
+                *_unmet([target for result in whole for target in result["unmet_targets"]]),
+            ]
+        ),
     )
     with whole_file(pathlib.Path(__file__).parents[1] / "docs" / "latency.md") as path:
         path.write_text(page)
@@ -144,6 +149,11 @@ def _findings(rows):
             f"- Zeros make a model {min(zeros):.2f} to {max(zeros):.2f} times as fast: the kernels "
             "multiply by them."
         )
+
+
+def _unmet(targets):
+    for target in targets:
+        yield f"- {target['model']}, asked for {target['amount']:.0%} of the time: {target['why']}"
 
 
 if __name__ == "__main__":
