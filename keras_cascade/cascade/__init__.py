@@ -5,6 +5,7 @@ from keras_cascade.cascade.callback import CascadeCallback
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.data_faults import DataError
 from keras_cascade.cascade.distiller import Distiller
+from keras_cascade.cascade.gradient_share import gradient_shares
 from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
 from keras_cascade.cascade.level_records import level_records
 from keras_cascade.cascade.losses import SoftTargetLoss, returns_probabilities
@@ -22,6 +23,7 @@ __all__ = [
     "SoftTargetLoss",
     "TrainingBackup",
     "TrainingInterrupted",
+    "gradient_shares",
     "level_records",
     "returns_probabilities",
 ]

@@ -291,6 +291,22 @@ class GuidedTrainer(keras.Model):
         """What computes a member's output."""
         return self._members[name]
 
+    def member_losses(self, y: Tensor, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What each trained member adds to the loss that is minimised; nothing is logged.
+
+        Args:
+            y: labels.
+            outputs: dict from member name to its output, as `call` returns it.
+
+        Returns:
+            Dict from member name to a scalar tensor, its weight in the sum included.
+        """
+        return {
+            name: self._member_weights[name]
+            * self._member_loss(name, y, outputs, None, 1.0, 1.0)[0]
+            for name in self._loss_trackers
+        }
+
     def labels_outside(self) -> int:
         """How many labels outside the classes were seen so far."""
         return int(ops.convert_to_numpy(self._bad_labels))

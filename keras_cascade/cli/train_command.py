@@ -53,8 +53,8 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_enum(
     "recover_from",
-    "original",
-    ["original", "teacher", "last_assistant"],
+    _DEFAULT.recover_from,
+    recipe.RECOVERY_GUIDES,
     "Which frozen model the student recovers from: the teacher as it was before the "
     "cascade, level 0 after it, or the last assistant.",
 )
@@ -246,14 +246,9 @@ def _train_all(original, images, settings, backups):
     trained = {name: cascade.extract(name) for name in cascade.level_names}
     student = trained["student"]
     if settings.recover_epochs:
-        guide = {
-            "original": original,
-            "teacher": trained["teacher"],
-            "last_assistant": list(trained.values())[-2],
-        }[FLAGS.recover_from]
         recipe.recover(
             student,
-            guide,
+            recipe.recovery_guide(original, trained, settings),
             images,
             settings,
             settings.recover_epochs,

@@ -6,6 +6,8 @@ import keras
 
 from keras_cascade.typing import Budget, Guidance, Scope
 
+RECOVERY_GUIDES = ("original", "teacher", "last_assistant")
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -14,7 +16,9 @@ class Settings:
     Attributes:
         teacher_epochs: epochs of the teacher alone; 0 if it comes trained.
         epochs: epochs of the cascade.
-        recover_epochs: epochs of the extracted student alone, under a frozen larger level.
+        recover_epochs: epochs of the extracted student alone, under a frozen larger model.
+        recover_from: which: "original", the teacher as it was before the cascade, "teacher", level
+            0 after it, or "last_assistant", the level next to the student.
         levels: fractions of the budget to remove, strictly increasing; the last is the student's.
         budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
             `CascadeDistiller`.
@@ -30,6 +34,7 @@ class Settings:
     teacher_epochs: int = 30
     epochs: int = 20
     recover_epochs: int = 10
+    recover_from: str = "original"
     levels: tuple[float, ...] = (0.25, 0.5, 0.75)
     budget: Budget = "macs"
     guidance: Guidance = "cascade"
@@ -51,6 +56,10 @@ class Settings:
         for name, least in (("teacher_epochs", 0), ("epochs", 1), ("recover_epochs", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.recover_from not in RECOVERY_GUIDES:
+            raise ValueError(
+                f"recover_from must be {', '.join(RECOVERY_GUIDES)}, got {self.recover_from!r}."
+            )
         for name in ("learning_rate", "prune_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")

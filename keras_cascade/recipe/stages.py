@@ -8,7 +8,7 @@ model on, by the labels alone or under a teacher. The data is an object with `tr
 `data.ImageData`, then takes the place of `train`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -136,6 +136,24 @@ def recover(
     return distil(student, teacher, data, settings, epochs, rate, callbacks, backup)
 
 
+def recovery_guide(
+    original: keras.Model, levels: Mapping[str, keras.Model], settings: Settings
+) -> keras.Model:
+    """The model that `settings.recover_from` names.
+
+    Args:
+        original: the teacher as it was before the cascade.
+        levels: dict from level name to its extracted model, the teacher first, the student last.
+        settings: `Settings`.
+
+    Returns:
+        One of them.
+    """
+    if settings.recover_from == "original":
+        return original
+    return list(levels.values())[0 if settings.recover_from == "teacher" else -2]
+
+
 def one_shot_l1(
     teacher: keras.Model,
     data: Any,
@@ -171,7 +189,7 @@ def accuracy_on_test(model: keras.Model, data: Any) -> float:
     evaluated = keras.Model(model.inputs, model.outputs)
     # On TensorFlow compiling takes longer than it saves; JAX would run one operation at a time.
     jit = "auto" if keras.backend.backend() == "jax" else False
-    evaluated.compile(loss=_loss(), metrics=["accuracy"], jit_compile=jit)
+    evaluated.compile(loss=classification_loss(), metrics=["accuracy"], jit_compile=jit)
     with named(lambda: "in testing"):
         results = evaluated.evaluate(data.test, verbose=0, return_dict=True)
     return float(results["accuracy"])
@@ -196,11 +214,16 @@ def evaluate(name: str, model: keras.Model, data: Any, seed: int) -> Row:
     }
 
 
+def classification_loss() -> keras.losses.Loss:
+    """The loss of all stages: cross-entropy of class numbers and logits."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
 def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None):
     """Compiles and fits; goes on where a backup was made. Returns the logs."""
     trainer.compile(
         optimizer=settings.make_optimizer(learning_rate, epochs * data.steps_per_epoch),
-        loss=_loss(),
+        loss=classification_loss(),
         metrics=["accuracy"],
         jit_compile=settings.use_jit(),
     )
@@ -214,7 +237,3 @@ def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None)
     if backup is None:
         return guarded_fit(trainer.fit, data.train, **options).history
     return backup.fit(trainer, data.from_epoch, steps_per_epoch=data.steps_per_epoch, **options)
-
-
-def _loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

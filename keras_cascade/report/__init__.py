@@ -3,7 +3,7 @@
 from keras_cascade.report.files import sha256_of, whole_file
 from keras_cascade.report.plots import plot_accuracy_against_macs
 from keras_cascade.report.progress import EpochProgress
-from keras_cascade.report.results import versions, writable_folder, write_json
+from keras_cascade.report.results import device, versions, writable_folder, write_json
 from keras_cascade.report.run_folder import LATENCY, RESULTS, read_latency, read_run
 from keras_cascade.report.run_page import write_run_report
 from keras_cascade.report.study_page import STUDY, write_study_page, write_study_report
@@ -18,6 +18,7 @@ __all__ = [
     "STUDY",
     "EpochProgress",
     "cells_table",
+    "device",
     "draw_study",
     "markdown_table",
     "plot_accuracy_against_macs",

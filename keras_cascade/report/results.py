@@ -56,11 +56,39 @@ def writable_folder(path: Path) -> pathlib.Path:
 def versions() -> Record:
     """What a run ran on: dict of versions, backend and processor count."""
     found: Record = {"keras_cascade": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
+    backend = keras.backend.backend()
+    for package in dict.fromkeys((*_PACKAGES, backend)):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
-    backend = keras.backend.backend()
     machine = {"platform": platform.platform(), "cpus": os.cpu_count()}
     return {**found, "backend": backend, **machine}
+
+
+def device() -> str:
+    """The name of the accelerator that Keras computes on, or "CPU"; returns a string."""
+    return _DEVICES[keras.backend.backend()]() or "CPU"
+
+
+def _on_tensorflow():
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else None
+
+
+def _on_jax():
+    import jax
+
+    first = jax.devices()[0]
+    return None if first.platform == "cpu" else first.device_kind
+
+
+def _on_torch():
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+_DEVICES = {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}

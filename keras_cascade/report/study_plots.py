@@ -26,6 +26,8 @@ _STYLE = {
     "cascade_1": ("#7FD1B9", "o"),
     "cascade_2": ("#009E73", "s"),
     "cascade_3": ("#00513B", "p"),
+    "cascade_4": ("#002A1F", "h"),
+    "pruned_from_scratch": ("#F0E442", "<"),
 }
 _OTHER_STYLE = ("#7F7F7F", "*")
 _LINES = {"teacher": "--", "dense": ":"}

@@ -24,6 +24,8 @@ METHODS = {
     "cascade_1": "cascade, 1 assistant",
     "cascade_2": "cascade, 2 assistants",
     "cascade_3": "cascade, 3 assistants",
+    "cascade_4": "cascade, 4 assistants",
+    "pruned_from_scratch": "pruned network from scratch, distilled",
 }
 
 # What `derive` gives of a row, and a summary as mean and, under NAME_std, standard deviation.

@@ -6,8 +6,10 @@ Cells come in the order in which they are run: all that share a teacher follow o
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 
 from keras_cascade.study.methods import METHODS, TEACHERS
+from keras_cascade.study.variants import Variant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +19,9 @@ class Cell:
     Attributes:
         model: network, as `Grid.models` names it.
         dataset: data set.
-        method: a name in `METHODS`.
-        amount: fraction of the params to remove or to set to zero; 0.0 for the dense methods.
+        method: a name in `METHODS` or of a variant.
+        amount: fraction of the budget to remove or, of params, to set to zero; 0.0 for the dense
+            methods.
         seed: of weights, data order and augmentation.
     """
 
@@ -46,9 +49,10 @@ class Grid:
         models: names as `models.build_model` takes them, each with `@width` behind it where the
             width is not 1: "resnet20@0.5".
         datasets: names as `data.load` takes them.
-        methods: names in `METHODS`.
-        amounts: fractions of the params, in (0, 1).
+        methods: names in `METHODS` or `variants`.
+        amounts: fractions of the budget, in (0, 1).
         seeds: integers of at least 0.
+        variants: dict from further names to a `Variant`.
 
     Raises:
         ValueError: something listed twice or not at all, an unknown method, an amount or a width
@@ -65,6 +69,7 @@ class Grid:
     methods: tuple[str, ...]
     amounts: tuple[float, ...]
     seeds: tuple[int, ...]
+    variants: Mapping[str, Variant] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("models", "datasets", "methods", "amounts", "seeds"):
@@ -73,16 +78,16 @@ class Grid:
                 raise ValueError(f"{name} is empty; a study needs at least one.")
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} lists something twice: {', '.join(map(str, values))}.")
-        unknown = [method for method in self.methods if method not in METHODS]
+        unknown = [name for name in self.methods if self.variant(name).method not in METHODS]
         if unknown:
             raise ValueError(
                 f"Unknown method {', '.join(map(repr, unknown))}. Known methods: "
-                f"{', '.join(METHODS)}."
+                f"{', '.join([*METHODS, *self.variants])}."
             )
         for amount in self.amounts:
             if not 0.0 < amount < 1.0:
                 raise ValueError(
-                    f"amounts must lie in (0, 1), as fractions of the params; got {amount}."
+                    f"amounts must lie in (0, 1), as fractions of the budget; got {amount}."
                 )
         for seed in self.seeds:
             if seed < 0:
@@ -90,12 +95,17 @@ class Grid:
         for model in self.models:
             name_and_width(model)
 
+    def variant(self, method: str) -> Variant:
+        """The variant of that name, or the method as it is."""
+        return self.variants.get(method) or Variant(method)
+
     def cells(self) -> list[Cell]:
         """All cells, in the order to run them in."""
         cells = []
         for dataset, model, seed in itertools.product(self.datasets, self.models, self.seeds):
             for method in self.methods:
-                amounts = (0.0,) if method in TEACHERS else self.amounts
+                dense = self.variant(method).method in TEACHERS
+                amounts = (0.0,) if dense else self.amounts
                 cells += [Cell(model, dataset, method, amount, seed) for amount in amounts]
         return cells
 

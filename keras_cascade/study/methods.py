@@ -6,57 +6,16 @@ the order in which reports show them.
 """
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_cascade import recipe
 from keras_cascade.graph import ChannelGraph
-from keras_cascade.models import widest_model
-from keras_cascade.saliency import Ranking, prune
+from keras_cascade.models import build_model, widest_model
+from keras_cascade.saliency import OneShot, Ranking
 from keras_cascade.sparsity import prunable_weights, prune_weights
-from keras_cascade.study.protocol import Protocol
-from keras_cascade.surgery import copy_model
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a method is given.
-
-    Attributes:
-        teacher: the trained dense model.
-        network: name of its architecture, as `models.build_model` takes it.
-        amount: fraction of the teacher's params to remove or to set to zero.
-        images: `data.ImageData` to train on; `test` is None.
-        protocol: the study's `Protocol`.
-        seed: of new weights.
-        count_step: called after every training step.
-    """
-
-    teacher: keras.Model
-    network: str
-    amount: float
-    images: Any
-    protocol: Protocol
-    seed: int
-    count_step: Any = lambda: None
-
-    @property
-    def settings(self):
-        """The recipe's settings for this task."""
-        return dataclasses.replace(
-            self.protocol.settings, levels=(self.amount or 0.5,), seed=self.seed
-        )
-
-    @property
-    def steps(self):
-        """Training steps that every method takes."""
-        return self.protocol.epochs * self.images.steps_per_epoch
-
-    def counting(self, callbacks=keras.callbacks):
-        """Callbacks for `fit`, of Keras 3 or of another library's `callbacks` module."""
-        return [callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: self.count_step())]
+from keras_cascade.surgery import Surgeon, copy_model
 
 
 def teacher(task):
@@ -66,9 +25,7 @@ def teacher(task):
 
 def dense(task):
     """The teacher, trained on by the labels: what more steps alone are worth."""
-    model = copy_model(task.teacher)
-    recipe.fine_tune(model, task.images, task.settings, task.protocol.epochs, task.counting())
-    return model
+    return _fine_tuned(task, copy_model(task.teacher))
 
 
 def distillation(task):
@@ -88,14 +45,36 @@ def weight_pruning_distilled(task):
 
 def channel_pruning(task):
     """One-shot channel pruning, then fine-tuning by the labels."""
-    model = _one_shot(task)
-    recipe.fine_tune(model, task.images, task.settings, task.protocol.epochs, task.counting())
-    return model
+    return _fine_tuned(task, _one_shot(task))
 
 
 def channel_pruning_distilled(task):
     """One-shot channel pruning, then fine-tuning by the labels and the teacher."""
     return _distilled(task, _one_shot(task), task.settings.prune_learning_rate)
+
+
+def pruned_from_scratch(task):
+    """The channels of a pruned network without its weights: random ones, distilled.
+
+    Liu et al., "Rethinking the Value of Network Pruning", ICLR 2019.
+    """
+    whole = build_model(
+        task.network,
+        task.images.input_shape,
+        task.images.classes,
+        width=task.width,
+        weight_decay=task.protocol.weight_decay,
+        seed=task.seed,
+        synchronized=task.protocol.synchronized,
+    )
+    graph = ChannelGraph(whole)
+    kept = task.result_of(task.protocol.shape_of)["kept"]
+    masks = {
+        group.name: np.arange(group.size) < kept[group.name] for group in graph.prunable_groups
+    }
+    small = Surgeon(whole, graph).extract(masks, verify=False)
+    # Cut from larger kernels, the weights would have the deviations of those.
+    return _distilled(task, keras.models.clone_model(small), task.settings.learning_rate)
 
 
 def cascade_0(task):
@@ -118,6 +97,11 @@ def cascade_3(task):
     return _cascade(task, assistants=3)
 
 
+def cascade_4(task):
+    """The cascade with four assistants, evenly spaced."""
+    return _cascade(task, assistants=4)
+
+
 METHODS = {
     method.__name__: method
     for method in (
@@ -132,10 +116,15 @@ METHODS = {
         cascade_1,
         cascade_2,
         cascade_3,
+        cascade_4,
+        pruned_from_scratch,
     )
 }
 # TF-MOT trains these in tf_keras, outside any strategy.
-ON_ONE_REPLICA = ("weight_pruning", "weight_pruning_distilled")
+WEIGHT_PRUNING = ("weight_pruning", "weight_pruning_distilled")
+# These go by the result of the method that `Protocol.shape_of` names; weight pruning only where an
+# amount is not of the params.
+NEED_RESULTS = ("pruned_from_scratch", *WEIGHT_PRUNING)
 # These remove nothing, and have one cell for all amounts.
 TEACHERS = ("teacher", "dense")
 
@@ -152,9 +141,10 @@ def check_reachable(task, method):
     """
     if method == "distillation":
         _student(task)
-    elif method.startswith("weight_pruning"):
-        _sparsity(task)
-    elif method not in TEACHERS:
+    elif method in WEIGHT_PRUNING:
+        if task.settings.budget == "params":  # otherwise it goes by another method's result
+            _sparsity(task)
+    elif method not in (*TEACHERS, "pruned_from_scratch"):
         settings = task.settings
         scope = task.protocol.scope if method.startswith("channel") else settings.scope
         Ranking(
@@ -167,6 +157,11 @@ def check_reachable(task, method):
 
 
 def _student(task):
+    if task.settings.budget != "params":
+        raise ValueError(
+            "'distillation' finds its network by params: take budget='params', or the method "
+            "'pruned_from_scratch'."
+        )
     return widest_model(
         task.network,
         task.images.input_shape,
@@ -178,17 +173,27 @@ def _student(task):
     )
 
 
+def _fine_tuned(task, model):
+    recipe.fine_tune(
+        model, task.images, task.settings, task.protocol.epochs, task.callbacks("fine-tuning")
+    )
+    return model
+
+
 def _distilled(task, student, learning_rate):
-    epochs = task.protocol.epochs
     recipe.distil(
-        student, task.teacher, task.images, task.settings, epochs, learning_rate, task.counting()
+        student,
+        task.teacher,
+        task.images,
+        task.settings,
+        task.protocol.epochs,
+        learning_rate,
+        task.callbacks("distillation"),
     )
     return student
 
 
 def _weight_pruning(task, teacher):
-    import tf_keras
-
     settings = task.settings
     # The masks are fixed at the same step as the cascade's.
     end = max(1, round(settings.end * settings.epochs * task.images.steps_per_epoch))
@@ -204,19 +209,26 @@ def _weight_pruning(task, teacher):
         teacher=teacher,
         temperature=settings.temperature,
         alpha=settings.alpha,
-        callbacks=task.counting(tf_keras.callbacks),
+        callbacks=task.tf_keras_callbacks("weight pruning"),
         verbose=0,
     )
 
 
 def _sparsity(task):
-    """The sparsity of what TF-MOT prunes at which `amount` of all params are zero."""
+    """The sparsity of what TF-MOT prunes at which `amount` of all params are zero.
+
+    Where the amount is of another budget, as many params are left as the pruned network has that
+    `shape_of` names.
+    """
     params = task.teacher.count_params()
+    amount = task.amount
+    if task.settings.budget != "params":
+        amount = 1.0 - task.result_of(task.protocol.shape_of)["params"] / params
     prunable = sum(prunable_weights(task.teacher).values())
-    sparsity = task.amount * params / prunable
+    sparsity = amount * params / prunable
     if sparsity >= 1.0:
         raise ValueError(
-            f"{task.amount:.0%} of the {params:,} params of '{task.network}' cannot be set to "
+            f"{amount:.0%} of the {params:,} params of '{task.network}' cannot be set to "
             f"zero: TF-MOT prunes {prunable:,} of them. Take amounts below "
             f"{prunable / params:.3f}."
         )
@@ -224,32 +236,51 @@ def _sparsity(task):
 
 
 def _one_shot(task):
-    settings = task.settings
-    return prune(
-        task.teacher,
-        task.amount,
-        budget=settings.budget,
-        criterion=task.protocol.criterion,
+    settings, criterion = task.settings, task.protocol.criterion
+    by_data = {"data": task.images.train, "loss": recipe.classification_loss()}
+    graph = ChannelGraph(task.teacher)
+    scored = OneShot(
+        graph,
+        settings.budget,
+        criterion,
         scope=task.protocol.scope,
         round_to=settings.round_to,
         min_channels=settings.min_channels,
+        **(by_data if criterion == "taylor" else {}),
     )
+    masks = scored.masks(task.amount)
+    _note_kept(task, masks)
+    return Surgeon(task.teacher, graph).extract(masks)
+
+
+def _note_kept(task, masks):
+    task.notes["kept"] = {name: int(mask.sum()) for name, mask in masks.items()}
 
 
 def _cascade(task, assistants):
-    levels = np.linspace(0.0, task.amount, assistants + 2)[1:]
-    settings = dataclasses.replace(task.settings, levels=tuple(map(float, levels)))
-    cascade, _ = recipe.train_cascade(
-        copy_model(task.teacher), task.images, settings, task.counting()
+    settings = dataclasses.replace(
+        task.settings, levels=_levels(task.amount, assistants, task.protocol.spacing)
     )
-    student = cascade.extract()
+    cascade, _ = recipe.train_cascade(
+        copy_model(task.teacher), task.images, settings, task.callbacks("cascade")
+    )
+    _note_kept(task, cascade.masks())
+    task.levels.update({name: cascade.extract(name) for name in cascade.level_names})
+    student = copy_model(task.levels["student"])
     if settings.recover_epochs:
         recipe.recover(
             student,
-            task.teacher,
+            recipe.recovery_guide(task.teacher, task.levels, settings),
             task.images,
             settings,
             settings.recover_epochs,
-            task.counting(),
+            task.callbacks("recovery"),
         )
     return student
+
+
+def _levels(amount, assistants, spacing):
+    """What each level removes, the student's last."""
+    steps = np.arange(1, assistants + 2) / (assistants + 1)
+    removed = amount * steps if spacing == "even" else 1.0 - (1.0 - amount) ** steps
+    return (*map(float, removed[:-1]), amount)

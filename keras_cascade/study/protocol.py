@@ -1,9 +1,30 @@
 """The protocol of a study: how long and how everything is trained, the same for every cell."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
 
 from keras_cascade.recipe import Settings
 from keras_cascade.typing import Criterion, Record, Scope
+
+# What a teacher is made by: the same for all methods, which start from one teacher.
+_OF_TEACHERS = (
+    "batch_size",
+    "image_size",
+    "learning_rate",
+    "max_train_examples",
+    "optimizer",
+    "replicas",
+    "synchronized",
+    "teacher_epochs",
+    "weight_decay",
+)
+# Fields that rows of before them do not have; they had these defaults.
+_LATER = ("replicas", "synchronized", "spacing", "shape_of", "watch_test", "litert")
+_LATER_SETTINGS = ("recover_from",)
+# Of the settings: each cell's own, and one that `as_dict` has under another name.
+_OWN = ("levels", "seed", "scope")
+_SPACINGS = ("even", "geometric")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,8 +34,8 @@ class Protocol:
     Every method gets `settings.epochs + settings.recover_epochs` epochs after the teacher.
 
     Attributes:
-        settings: `recipe.Settings`; its levels and seed are each cell's own, and `budget` is
-            "params", so that an amount means the same for weights and for channels.
+        settings: `recipe.Settings`; its levels and seed are each cell's own. With the budget
+            "params" an amount means the same for weights and for channels.
         batch_size: images a step.
         max_train_examples: only so many training images; None is all.
         image_size: side to resize images to, in pixels; None keeps them.
@@ -22,6 +43,12 @@ class Protocol:
         replicas: among how many a batch is divided.
         synchronized: whether BatchNorm takes its moments over all of them.
         criterion, scope: of one-shot channel pruning, see `keras_cascade.prune`.
+        spacing: of assistants, between the teacher and the student: "even" in what is removed, or
+            "geometric" in what is left.
+        shape_of: method whose result says how many channels "pruned_from_scratch" has in each
+            group and, where the budget is not "params", how many params weight pruning leaves.
+        watch_test: whether the test split is looked at after every epoch, for the records alone.
+        litert: whether sizes and latencies of LiteRT files are measured (it needs TensorFlow).
     """
 
     settings: Settings = dataclasses.field(default_factory=lambda: Settings(budget="params"))
@@ -33,19 +60,66 @@ class Protocol:
     scope: Scope = "layer"
     replicas: int = 1
     synchronized: bool = False
+    spacing: str = "even"
+    shape_of: str = "cascade_0"
+    watch_test: bool = False
+    litert: bool = True
+
+    def __post_init__(self) -> None:
+        if self.spacing not in _SPACINGS:
+            raise ValueError(f"spacing must be {' or '.join(_SPACINGS)}, got {self.spacing!r}.")
 
     @property
     def epochs(self) -> int:
         """Epochs of every method, after the teacher."""
         return self.settings.epochs + self.settings.recover_epochs
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A protocol from flat values with the names of `as_dict`; the rest are defaults.
+
+        Args:
+            values: dict; "scope" is that of one-shot pruning, "cascade_scope" the cascades'.
+
+        Raises:
+            ValueError: a name that does not exist, or a value out of range.
+        """
+        return cls().changed(values)
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """This protocol with some values changed; see `from_dict`."""
+        of_settings = {field.name for field in dataclasses.fields(Settings)} - set(_OWN)
+        of_settings |= {"cascade_scope"}
+        of_protocol = {field.name for field in dataclasses.fields(self)} - {"settings"}
+        unknown = sorted(set(values) - of_settings - of_protocol)
+        if unknown:
+            known = ", ".join(sorted(of_settings | of_protocol))
+            raise ValueError(f"Unknown settings {', '.join(unknown)}. Known: {known}.")
+        settings = {name: value for name, value in values.items() if name in of_settings}
+        if "cascade_scope" in settings:
+            settings["scope"] = settings.pop("cascade_scope")
+        return dataclasses.replace(
+            self,
+            settings=dataclasses.replace(self.settings, **settings),
+            **{name: value for name, value in values.items() if name in of_protocol},
+        )
+
     def as_dict(self) -> Record:
         """All of it as one flat dict, to be kept with every result."""
         flat = dataclasses.asdict(self)
         settings = flat.pop("settings")
-        for own in ("levels", "seed", "scope"):
+        for own in _OWN:
             settings.pop(own)
-        for later in ("replicas", "synchronized"):  # rows of before these had such defaults
-            if flat[later] == getattr(Protocol, later):
-                flat.pop(later)
+        for fields, values, later in (
+            (Protocol, flat, _LATER),
+            (Settings, settings, _LATER_SETTINGS),
+        ):
+            for name in later:
+                if values[name] == getattr(fields, name):
+                    values.pop(name)
         return {**settings, **flat, "cascade_scope": self.settings.scope}
+
+    def teacher_recipe(self) -> Record:
+        """Of `as_dict`, what a teacher depends on."""
+        values = self.as_dict()
+        return {name: values[name] for name in _OF_TEACHERS if name in values}

@@ -57,6 +57,10 @@ class Records:
         """Whether a cell has a result (and not only an error)."""
         return cell in self._by_cell and "error" not in self._by_cell[cell]
 
+    def row(self, cell: Cell) -> Row:
+        """The last row of a cell; KeyError if it has none."""
+        return self._by_cell[cell]
+
     def append(self, row: Row) -> None:
         """Adds a row, here and in the file, in one write.
 

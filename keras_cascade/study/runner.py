@@ -9,6 +9,7 @@ import collections
 import contextlib
 import dataclasses
 import gc
+import importlib.util
 import itertools
 import pathlib
 import statistics
@@ -23,16 +24,17 @@ from keras_cascade import recipe, report
 from keras_cascade.cascade import NonFiniteLossError
 from keras_cascade.deploy import measure_latency, write_litert
 from keras_cascade.profile import gzipped_bytes, profile
-from keras_cascade.study.grid import Grid, name_and_width
+from keras_cascade.study.grid import Cell, Grid, name_and_width
 from keras_cascade.study.methods import (
     METHODS,
-    ON_ONE_REPLICA,
+    NEED_RESULTS,
     TEACHERS,
-    Task,
+    WEIGHT_PRUNING,
     check_reachable,
 )
 from keras_cascade.study.protocol import Protocol
 from keras_cascade.study.records import Records
+from keras_cascade.study.task import Task
 from keras_cascade.study.teachers import TeacherChangedError, Teachers
 from keras_cascade.surgery import copy_model
 from keras_cascade.typing import ContextMaker, Path, Row
@@ -45,7 +47,8 @@ class StudyRunner:
     """Runs a study into a folder.
 
     Writes `results.jsonl` there, a line a finished cell, and `teachers/`. Cells that have a
-    result there are not run again; those that failed are.
+    result there are not run again; those that failed are. Where TF-MOT is not installed, weight
+    pruning is left out and that is said.
 
     Args:
         grid: `Grid`.
@@ -57,12 +60,14 @@ class StudyRunner:
             what the converters of other libraries write.
         make_scope: function that makes the context of a `tf.distribute` strategy, in which all is
             trained but what TF-MOT trains; see `recipe.distribution_scopes`.
+        results: name of the file of results.
+        teachers: folder of the teachers; None: in `folder`. Studies may share it.
 
     Attributes:
         records: the study's `Records`.
 
     Raises:
-        ValueError: results of other settings are in the folder.
+        ValueError: results of other settings are in the folder, or other teachers.
         TeacherChangedError: in `run`, a teacher in the folder is not the one that finished cells
             of it started from.
 
@@ -84,28 +89,39 @@ class StudyRunner:
         say: Callable[[str], object] = print,
         quietly: ContextMaker = _as_it_is,
         make_scope: ContextMaker = _as_it_is,
+        results: str = "results.jsonl",
+        teachers: Path | None = None,
     ) -> None:
         self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
-        self.records = Records(self.folder / "results.jsonl", protocol.as_dict())
+        self._protocols = {
+            method: grid.variant(method).applied_to(protocol) for method in grid.methods
+        }
+        self.records = Records(self.folder / results, protocol.as_dict())
+        self._check_variants()
         self._say, self._quietly, self._make_scope = say, quietly, make_scope
-        self._teachers = Teachers(self.folder / "teachers", protocol, data_dir, say, make_scope)
+        self._teachers = Teachers(
+            teachers or self.folder / "teachers", protocol, data_dir, say, make_scope
+        )
 
     def check(self) -> None:
         """Finds what cannot be run before any training: names, data, amounts out of reach.
 
         Raises:
-            ValueError: an unknown model or data set; an amount that a method cannot reach.
+            ValueError: an unknown model or data set; an amount that a method cannot reach; a
+                method that goes by the result of one that does not come before it.
             FileNotFoundError: a data set that is not there and cannot be downloaded.
         """
+        self._check_order()
         seed = self.grid.seeds[0]
-        pruning = [method for method in self.grid.methods if method not in TEACHERS]
+        pruning = [method for method in self.grid.methods if self._base(method) not in TEACHERS]
         for dataset in self.grid.datasets:
             images = self._teachers.images(dataset, seed)
             for model in self.grid.models:
                 untrained = self._teachers.untrained(model, images, seed)
                 for method, amount in itertools.product(pruning, self.grid.amounts):
+                    cell = Cell(model, dataset, method, amount, seed)
                     try:
-                        check_reachable(self._task(untrained, model, amount, images, seed), method)
+                        check_reachable(self._task(cell, untrained, images), self._base(method))
                     except ValueError as error:
                         raise ValueError(
                             f"{dataset} {model} {method} {amount:g}: {error} Take a smaller "
@@ -118,9 +134,10 @@ class StudyRunner:
         Returns:
             List of all rows in the folder, those of earlier runs included.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         for sentence in self.records.damaged:
             self._say(sentence)
-        cells = self.grid.cells()
+        cells = self._runnable(self.grid.cells())
         pending = [cell for cell in cells if not self.records.finished(cell)]
         finished = len(cells) - len(pending)
         if finished:
@@ -132,6 +149,41 @@ class StudyRunner:
             self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
         return self.records.rows
 
+    def _base(self, method):
+        """The name in `METHODS` of what a method or variant does."""
+        return self.grid.variant(method).method
+
+    def _check_variants(self):
+        """Finished cells of a variant must have been run with what it is now."""
+        for row in self.records.rows:
+            variant = self.grid.variants.get(row["method"])
+            if variant and row.get("variant") != variant.as_dict():
+                raise ValueError(
+                    f"{self.records.path} holds results of another variant '{row['method']}', "
+                    f"{row.get('variant')}; it is {variant.as_dict()} here. Give it another name, "
+                    "or choose another output folder."
+                )
+
+    def _check_order(self):
+        before = []
+        for method in self.grid.methods:
+            protocol, base = self._protocols[method], self._base(method)
+            free = base in WEIGHT_PRUNING and protocol.settings.budget == "params"
+            if base in NEED_RESULTS and not free and protocol.shape_of not in before:
+                raise ValueError(
+                    f"{method} goes by the result of '{protocol.shape_of}' (shape_of), which must "
+                    "stand before it among the methods."
+                )
+            before.append(method)
+
+    def _runnable(self, cells):
+        if importlib.util.find_spec("tensorflow_model_optimization"):
+            return cells
+        left_out = {cell.method for cell in cells if self._base(cell.method) in WEIGHT_PRUNING}
+        if left_out:
+            self._say(f"TF-MOT is not installed; left out: {', '.join(sorted(left_out))}.")
+        return [cell for cell in cells if cell.method not in left_out]
+
     def _run_cell(self, cell):
         _forget_models()
         started = time.monotonic()
@@ -141,12 +193,15 @@ class StudyRunner:
             result = self._trained(cell, teacher)
         except (ValueError, RuntimeError, NonFiniteLossError) as error:
             result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        if cell.method in self.grid.variants:
+            result["variant"] = self.grid.variants[cell.method].as_dict()
         row = {
             **dataclasses.asdict(cell),
             **result,
             "wall_seconds": round(time.monotonic() - started, 2),
             "settings": self.protocol.as_dict(),
             "versions": report.versions(),
+            "device": report.device(),
         }
         self.records.append(row)
         return row
@@ -171,20 +226,19 @@ class StudyRunner:
         keras.utils.set_random_seed(cell.seed)
         images = self._teachers.images(cell.dataset, cell.seed)
         steps = collections.Counter()
-        task = self._task(
-            teacher.model, cell.model, cell.amount, images, cell.seed, lambda: steps.update(taken=1)
-        )
+        task = self._task(cell, teacher.model, images, lambda: steps.update(taken=1))
+        method = self._base(cell.method)
         on_replicas = self.protocol.replicas > 1
-        if on_replicas and cell.method in ON_ONE_REPLICA:
+        if on_replicas and method in WEIGHT_PRUNING:
             self._say("    on one replica: TF-MOT trains outside the strategy")
             on_replicas = False
         started = time.monotonic()
         with self._make_scope() if on_replicas else _as_it_is():
-            model = METHODS[cell.method](task)
+            model = METHODS[method](task)
         seconds = time.monotonic() - started
         if on_replicas:  # variables made under a strategy cannot be exported
             model = copy_model(model)
-        expected = 0 if cell.method == "teacher" else task.steps
+        expected = 0 if method == "teacher" else task.steps
         if steps["taken"] != expected:
             raise AssertionError(
                 f"{cell} took {steps['taken']} training steps and not {expected}: the methods "
@@ -192,20 +246,25 @@ class StudyRunner:
             )
         return {
             **self._measured(model, teacher, images),
+            **({"levels": self._levels(task, images)} if task.levels else {}),
+            **task.notes,
             "steps": steps["taken"],
             "seconds": round(seconds, 2),
         }
 
+    def _levels(self, task, images):
+        """What each level of a cascade was at its end, before recovery."""
+        return {
+            name: {
+                "accuracy": recipe.accuracy_on_test(model, images),
+                "params": model.count_params(),
+                "macs": profile(model).macs,
+            }
+            for name, model in task.levels.items()
+        }
+
     def _measured(self, model, teacher, images):
         sizes = profile(model)
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix="tmp_") as folder:
-            litert = pathlib.Path(folder, "model.tflite")
-            write_litert(model, litert)
-            zipped = gzipped_bytes(litert)
-            # In turns with the teacher: their ratio holds on a machine that does other work too.
-            latency = measure_latency(
-                {"teacher": teacher.litert, "model": litert}, runs=_LATENCY_RUNS
-            )
         return {
             "accuracy": recipe.accuracy_on_test(model, images),
             "teacher_accuracy": teacher.figures["accuracy"],
@@ -215,23 +274,49 @@ class StudyRunner:
             "macs": sizes.macs,
             "teacher_macs": teacher.figures["macs"],
             "bytes": sizes.bytes,
-            "gzipped_bytes": zipped,
-            "teacher_gzipped_bytes": teacher.figures["gzipped_bytes"],
-            "latency_ms": latency["model"].median_ms,
-            "teacher_latency_ms": latency["teacher"].median_ms,
+            **self._measured_file(model, teacher),
         }
 
-    def _task(self, teacher, model, amount, images, seed, count_step=lambda: None):
+    def _measured_file(self, model, teacher):
+        """Size and latency as a LiteRT file; None where they are not measured."""
+        zipped, latency, teacher_latency = None, None, None
+        if self.protocol.litert:
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix="tmp_") as folder:
+                litert = pathlib.Path(folder, "model.tflite")
+                write_litert(model, litert)
+                zipped = gzipped_bytes(litert)
+                # In turns with the teacher: their ratio holds on a machine that does other work.
+                found = measure_latency(
+                    {"teacher": teacher.litert, "model": litert}, runs=_LATENCY_RUNS
+                )
+            latency, teacher_latency = found["model"].median_ms, found["teacher"].median_ms
+        return {
+            "gzipped_bytes": zipped,
+            "teacher_gzipped_bytes": teacher.figures["gzipped_bytes"],
+            "latency_ms": latency,
+            "teacher_latency_ms": teacher_latency,
+        }
+
+    def _task(self, cell, teacher, images, count_step=lambda: None):
+        network, width = name_and_width(cell.model)
+        protocol = self._protocols[cell.method]
         return Task(
             teacher=teacher,
-            network=name_and_width(model)[0],
-            amount=amount,
-            # The test split is for the result alone.
-            images=dataclasses.replace(images, test=None),
-            protocol=self.protocol,
-            seed=seed,
+            network=network,
+            width=width,
+            amount=cell.amount,
+            # The test split is for the result alone, or to be looked at.
+            images=images if protocol.watch_test else dataclasses.replace(images, test=None),
+            protocol=protocol,
+            seed=cell.seed,
+            result_of=lambda method: self._result_of(dataclasses.replace(cell, method=method)),
             count_step=count_step,
         )
+
+    def _result_of(self, cell):
+        if not self.records.finished(cell):
+            raise ValueError(f"It goes by the result of '{cell}', which there is not.")
+        return self.records.row(cell)
 
     def _left(self, cells):
         """How long the remaining cells will take, judged by those that are finished, in words."""

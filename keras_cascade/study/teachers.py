@@ -15,6 +15,7 @@ from keras_cascade import data, models, recipe
 from keras_cascade.deploy import write_keras, write_litert
 from keras_cascade.profile import gzipped_bytes, profile
 from keras_cascade.report import write_json
+from keras_cascade.study.epoch_records import EpochRecords
 from keras_cascade.study.grid import name_and_width
 from keras_cascade.surgery import copy_model
 
@@ -29,8 +30,9 @@ class Teacher:
 
     Attributes:
         model: the dense `keras.Model`.
-        litert: path of the same as a LiteRT file.
-        figures: dict with accuracy, params, macs, gzipped_bytes and seconds of training.
+        litert: path of the same as a LiteRT file, where the protocol asks for one.
+        figures: dict with accuracy, params, macs, gzipped_bytes (None without a LiteRT file),
+            seconds of training, epochs (records of each) and recipe.
     """
 
     model: keras.Model
@@ -54,13 +56,41 @@ class Teachers:
         self._data_dir, self._say, self._make_scope = data_dir, say, make_scope
 
     def of(self, cell):
-        """The `Teacher` of a cell; it is trained now if it is not there."""
+        """The `Teacher` of a cell; it is trained now if it is not there.
+
+        Raises:
+            ValueError: the one that is there was trained in another way.
+        """
         path = self._folder / f"{'_'.join(map(str, cell.teacher)).replace('/', '-')}.keras"
         litert, figures = path.with_suffix(".tflite"), path.with_suffix(".json")
         if not figures.exists():
             self._say("    training the teacher ...")
             self._train(cell, path, litert, figures)
-        return Teacher(keras.models.load_model(path), litert, json.loads(figures.read_text()))
+        known = json.loads(figures.read_text())
+        self._check_recipe(path, known)
+        model = keras.models.load_model(path)
+        if self._protocol.litert and known["gzipped_bytes"] is None:  # not asked for at the time
+            known["gzipped_bytes"] = self._write_litert(model, litert)
+            write_json(figures, known)
+        return Teacher(model, litert, known)
+
+    def _check_recipe(self, path, known):
+        asked = json.loads(json.dumps(self._protocol.teacher_recipe()))
+        there = known.get("recipe", asked)  # those of before had none
+        different = [
+            f"{name} {there.get(name)} there, {asked.get(name)} here"
+            for name in sorted(there.keys() | asked.keys())
+            if there.get(name) != asked.get(name)
+        ]
+        if different:
+            raise ValueError(
+                f"The teacher '{path}' was trained in another way ({'; '.join(different)}). Choose "
+                "another output folder, or delete it and what beside it has its name."
+            )
+
+    def _write_litert(self, model, path):
+        write_litert(model, path)
+        return gzipped_bytes(path)
 
     def images(self, dataset, seed):
         """A data set as every model of the study sees it: `data.ImageData`."""
@@ -90,17 +120,21 @@ class Teachers:
     def _train(self, cell, path, litert, figures):
         keras.utils.set_random_seed(cell.seed)
         images = self.images(cell.dataset, cell.seed)
-        settings = dataclasses.replace(self._protocol.settings, seed=cell.seed)
+        settings, epochs = dataclasses.replace(self._protocol.settings, seed=cell.seed), []
         with self._make_scope():
             model = self.untrained(cell.model, images, cell.seed)
             started = time.monotonic()
-            recipe.train_teacher(model, dataclasses.replace(images, test=None), settings)
+            watched = (
+                images if self._protocol.watch_test else dataclasses.replace(images, test=None)
+            )
+            records = EpochRecords("teacher", epochs, images)
+            recipe.train_teacher(model, watched, settings, [records])
             seconds = time.monotonic() - started
         if self._protocol.replicas > 1:  # variables made under a strategy cannot be exported
             model = copy_model(model)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_keras(model, path)
-        write_litert(model, litert)
+        zipped = self._write_litert(model, litert) if self._protocol.litert else None
         sizes = profile(model)
         write_json(
             figures,
@@ -108,7 +142,9 @@ class Teachers:
                 "accuracy": recipe.accuracy_on_test(model, images),
                 "params": sizes.params,
                 "macs": sizes.macs,
-                "gzipped_bytes": gzipped_bytes(litert),
+                "gzipped_bytes": zipped,
                 "seconds": round(seconds, 2),
+                "epochs": epochs,
+                "recipe": self._protocol.teacher_recipe(),
             },
         )

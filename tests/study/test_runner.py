@@ -1,14 +1,14 @@
 """StudyRunner: equal steps, equal teachers, what fails is said and tried again."""
 
 import json
-import types
 
 import pytest
 import tiny_grid
 from strategies import REPLICAS, mirrored
 
 from keras_cascade import recipe
-from keras_cascade.study import METHODS, Protocol, methods, teachers
+from keras_cascade.study import METHODS, Protocol, Variant, teachers
+from keras_cascade.study import runner as runner_module
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_rows_of_before_replicas_are_of_one():
 
 def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
     def lazy(task):
-        recipe.fine_tune(task.teacher, task.images, task.settings, 1, task.counting())
+        recipe.fine_tune(task.teacher, task.images, task.settings, 1, task.callbacks("lazy"))
         return task.teacher
 
     monkeypatch.setitem(METHODS, "dense", lazy)
@@ -121,9 +121,111 @@ def test_time_left_is_told(tmp_path):
     assert "that was the last" in lines[-1]
 
 
-def test_task_counts_with_any_keras():
-    counted = []
-    task = methods.Task(None, "tiny", 0.5, None, Protocol(), 0, lambda: counted.append(1))
-    (callback,) = task.counting(types.SimpleNamespace(LambdaCallback=lambda **hooks: hooks))
-    callback["on_train_batch_end"](0, logs={})
-    assert counted == [1]
+def test_the_test_split_is_watched_only_where_that_is_asked_for(tmp_path):
+    def watched(folder, watch_test):
+        runner = tiny_grid.runner(folder, ["dense"], protocol={"watch_test": watch_test})
+        (row,) = runner.run()
+        teacher = json.loads(next((folder / "teachers").glob("*.json")).read_text())
+        return ["val_accuracy" in record for record in (*row["epochs"], *teacher["epochs"])]
+
+    assert watched(tmp_path / "blind", False) == [False] * 3
+    assert watched(tmp_path / "watched", True) == [True] * 3
+
+
+def test_a_cascade_records_its_levels_every_epoch(tmp_path):
+    (row,) = tiny_grid.runner(tmp_path, ["cascade_1"], epochs=2, end=0.5).run()
+    cascade, recovery = row["epochs"][:2], row["epochs"][2:]
+    assert [record["stage"] for record in row["epochs"]] == ["cascade", "cascade", "recovery"]
+    names = ["teacher", "ta1", "student"]
+    for record in cascade:
+        assert list(record["levels"]) == names
+        shares = [level["gradient_share"] for level in record["levels"].values()]
+        assert sum(shares) == pytest.approx(1.0, abs=1e-4)
+        for name, level in record["levels"].items():
+            assert 0.0 <= level["accuracy"] <= 1.0
+            assert ("kl" in level, "flips" in level) == (name != "teacher", name != "teacher")
+    assert all("levels" not in record for record in recovery)
+    assert list(row["levels"]) == names
+    last = cascade[-1]["levels"]
+    for name in names:
+        assert row["levels"][name]["params"] == last[name]["params"]
+        assert row["levels"][name]["macs"] == last[name]["macs"]
+    assert row["levels"]["student"]["params"] == row["params"] < row["teacher_params"]
+    # Masks are fixed after half of the epochs.
+    assert sum(cascade[0]["levels"]["student"].get("flips", 0) for _ in names) > 0
+    assert last["student"]["flips"] == 0
+
+
+@pytest.mark.slow
+def test_of_macs_others_go_by_the_shape_of_a_cascade(tmp_path):
+    names = ["cascade_0", "pruned_from_scratch", "weight_pruning"]
+    rows = tiny_grid.runner(tmp_path, names, budget="macs").run()
+    assert not [row["error"] for row in rows if "error" in row]
+    cascade, scratch, zeros = rows
+    assert cascade["macs"] <= 0.6 * cascade["teacher_macs"]
+    assert (scratch["params"], scratch["macs"]) == (cascade["params"], cascade["macs"])
+    assert zeros["nonzero_params"] == pytest.approx(cascade["params"], rel=0.02)
+    assert {row["steps"] for row in rows} == {tiny_grid.TOTAL_STEPS}
+
+
+def test_a_method_that_goes_by_another_comes_after_it(tmp_path):
+    runner = tiny_grid.runner(tmp_path, ["pruned_from_scratch", "cascade_0"])
+    with pytest.raises(ValueError, match="'cascade_0' .*must stand before it"):
+        runner.check()
+    (row,) = tiny_grid.runner(tmp_path, ["pruned_from_scratch"]).run()
+    assert "goes by the result of 'noise tiny cascade_0 0.4 seed 0'" in row["error"]
+
+
+def test_without_litert_files_nothing_of_them_is_measured(tmp_path):
+    protocol = {"litert": False}
+    (row,) = tiny_grid.runner(tmp_path, ["dense"], protocol=protocol).run()
+    unmeasured = ("gzipped_bytes", "teacher_gzipped_bytes", "latency_ms", "teacher_latency_ms")
+    assert [row[name] for name in unmeasured] == [None] * 4
+    assert row["accuracy"] >= 0 and row["bytes"] > 0
+    assert not list(tmp_path.rglob("*.tflite"))
+    # A study with files may go on with such teachers.
+    (row,) = tiny_grid.runner(tmp_path, ["dense"], results="files.jsonl").run()
+    assert row["teacher_gzipped_bytes"] > 0 and row["latency_ms"] > 0
+
+
+def test_a_teacher_of_another_recipe_is_not_taken(tmp_path):
+    tiny_grid.runner(tmp_path / "a", ["teacher"], teachers=tmp_path / "teachers").run()
+    (row,) = tiny_grid.runner(
+        tmp_path / "b", ["teacher"], teachers=tmp_path / "teachers", teacher_epochs=2
+    ).run()
+    assert "trained in another way (teacher_epochs 1 there, 2 here)" in row["error"]
+
+
+VARIANTS = {
+    "cold": Variant("cascade_0", {"temperature": 1.0}),
+    "warm": Variant("cascade_0", {"temperature": 8.0}),
+}
+
+
+def test_a_variant_trains_with_its_own_settings(tmp_path, monkeypatch):
+    seen = []
+
+    def method(task):
+        seen.append(task.settings.temperature)
+        return METHODS["dense"](task)
+
+    monkeypatch.setitem(METHODS, "cascade_0", method)
+    cold, warm = tiny_grid.runner(tmp_path, VARIANTS, variants=VARIANTS).run()
+    assert seen == [1.0, 8.0]
+    assert warm["variant"] == {"method": "cascade_0", "temperature": 8.0}
+    assert cold["settings"] == warm["settings"]
+
+
+def test_results_of_a_variant_that_was_another_are_not_taken(tmp_path):
+    tiny_grid.runner(tmp_path, ["cold"], variants=VARIANTS).run()
+    other = {"cold": Variant("cascade_0", {"temperature": 2.0})}
+    with pytest.raises(ValueError, match="holds results of another variant 'cold'"):
+        tiny_grid.runner(tmp_path, ["cold"], variants=other)
+
+
+def test_weight_pruning_is_left_out_without_tfmot(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner_module.importlib.util, "find_spec", lambda name: None)
+    lines = []
+    rows = tiny_grid.runner(tmp_path, ["teacher", "weight_pruning"], say=lines.append).run()
+    assert [row["method"] for row in rows] == ["teacher"]
+    assert "TF-MOT is not installed; left out: weight_pruning." in lines

@@ -5,6 +5,7 @@ python tiny_grid.py FOLDER METHOD,METHOD
 
 import contextlib
 import sys
+import types
 
 import networks
 import tensorflow as tf
@@ -23,15 +24,16 @@ def use_tiny(setattr):
     def load(name, *, batch_size, **_):
         x, y = networks.examples_for(networks.small_convnet(), 32)
         batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size)
-        return ImageData(name, batches, batches, 4, x.shape[1:], 32, 32, STEPS, None)
+        return ImageData(
+            name, batches, batches, 4, x.shape[1:], 32, 32, STEPS, lambda start: batches.repeat()
+        )
 
     def narrower(network, *_, **__):
         return networks.small_convnet(normalised=False)
 
     setattr(teachers.data, "load", load)
-    setattr(
-        teachers.models, "build_model", lambda *_, **__: networks.small_convnet(regularizer="l2")
-    )
+    for module in (teachers.models, methods):
+        setattr(module, "build_model", lambda *_, **__: networks.small_convnet(regularizer="l2"))
     setattr(methods, "widest_model", narrower)
 
 
@@ -42,6 +44,10 @@ def runner(
     say=lambda line: None,
     replicas=1,
     make_scope=contextlib.nullcontext,
+    variants=types.MappingProxyType({}),
+    protocol=types.MappingProxyType({}),
+    results="results.jsonl",
+    teachers=None,
     **settings,
 ):
     """A `StudyRunner` of these methods, of `TOTAL_STEPS` steps each."""
@@ -50,13 +56,19 @@ def runner(
         "recover_epochs": 1,
         "teacher_epochs": 1,
         "min_channels": 1,
+        "budget": "params",
         **settings,
     }
-    protocol = Protocol(
-        recipe.Settings(budget="params", **settings), batch_size=8, replicas=replicas
+    grid = Grid(("tiny",), ("noise",), tuple(names), amounts, (0,), variants)
+    return StudyRunner(
+        grid,
+        Protocol(recipe.Settings(**settings), batch_size=8, replicas=replicas, **protocol),
+        folder,
+        say=say,
+        make_scope=make_scope,
+        results=results,
+        teachers=teachers,
     )
-    grid = Grid(("tiny",), ("noise",), tuple(names), amounts, (0,))
-    return StudyRunner(grid, protocol, folder, say=say, make_scope=make_scope)
 
 
 if __name__ == "__main__":

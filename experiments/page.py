@@ -1,0 +1,260 @@
+"""Writes docs/results.md's experiments from the files of results, and draws their plots.
+
+Every table names the preset it comes from. Published figures stand in a table of their own, beside
+what the full preset gave here, if it was run.
+
+    python experiments/page.py --results_dir=docs/results --page=docs/results.md
+"""
+
+import collections
+import pathlib
+import statistics
+import sys
+import tomllib
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "examples"))
+import quiet_start  # isort: skip  # noqa: E402, F401
+
+from absl import flags  # noqa: E402
+
+from keras_cascade import report, study  # noqa: E402
+from keras_cascade.cli import user_errors  # noqa: E402
+from keras_cascade.report.plots import new_figure  # noqa: E402
+from keras_cascade.report.study_summary import finished, label  # noqa: E402
+from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spread  # noqa: E402
+
+flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.jsonl lie.")
+flags.DEFINE_string("page", "docs/results.md", "A Markdown file with a section 'experiments'.")
+flags.DEFINE_string("reference", "cascade_2", "The method that the others are compared with.")
+
+FLAGS = flags.FLAGS
+PUBLISHED = HERE / "published" / "figures.toml"
+
+
+def main():
+    folder = pathlib.Path(FLAGS.results_dir)
+    parts = []
+    for path in sorted(HERE.glob("*.toml"), key=_place):
+        for preset in ("full", "cpu"):
+            results = folder / f"{path.stem}_{preset}.jsonl"
+            if path.name != study.COMMON and results.exists():
+                experiment = study.Experiment.read(path, preset)
+                parts.append(Section(experiment, study.Records(results).rows, folder).text())
+    if not parts:
+        raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")
+    report.replace_section(FLAGS.page, "experiments", "\n\n".join(parts))
+    print(f"Wrote {len(parts)} sections to {FLAGS.page}.")
+
+
+def _place(path):
+    order = ("vgg16_cifar10", "resnet56_cifar10", "resnet50_cifar10", "assistants")
+    return (order.index(path.stem) if path.stem in order else len(order), path.stem)
+
+
+class Section:
+    """What one experiment at one preset gave, as Markdown."""
+
+    def __init__(self, experiment, rows, folder):
+        self.experiment, self.folder = experiment, folder
+        self.all_rows, self.rows = rows, finished(rows)
+        self.published = tomllib.loads(PUBLISHED.read_text()).get(experiment.name, {})
+
+    def text(self):
+        experiment = self.experiment
+        parts = [f"## {experiment.title}: preset `{experiment.preset}`", experiment.question]
+        parts += [self._what_was_run()]
+        for dataset, model in dict.fromkeys((row["dataset"], row["model"]) for row in self.rows):
+            rows = [row for row in self.rows if (row["dataset"], row["model"]) == (dataset, model)]
+            parts += [f"### {model} on {dataset}", self._accuracies(rows)]
+            parts += [self._differences(rows), self._levels(rows)]
+            parts += [self._picture(rows, f"{experiment.name}_{experiment.preset}_{model}")]
+        parts += [self._published()]
+        return "\n\n".join(part for part in parts if part)
+
+    def _what_was_run(self):
+        settings = self.all_rows[0]["settings"]
+        seconds = sum(row["wall_seconds"] for row in self.all_rows)
+        seeds = sorted({row["seed"] for row in self.rows})
+        failed = [row for row in self.all_rows if "error" in row]
+        chosen = (
+            "max_train_examples", "image_size", "batch_size", "teacher_epochs", "epochs",
+            "recover_epochs", "learning_rate", "prune_learning_rate", "budget",
+        )  # fmt: skip
+        told = ", ".join(f"{name} {settings[name]}" for name in chosen)
+        machines = sorted({f"{r['device']} ({r['versions']['backend']})" for r in self.all_rows})
+        name = f"{self.experiment.name}_{self.experiment.preset}"
+        lines = [
+            f"    python experiments/run.py --experiments={self.experiment.name} "
+            f"--preset={self.experiment.preset}",
+            "",
+            f"{len(self.rows)} trainings, seeds {', '.join(map(str, seeds))}, {seconds / 3600:.1f} "
+            f"hours of process time on {'; '.join(machines)}. {told}. Every row: "
+            f"[results/{name}.jsonl](results/{name}.jsonl).",
+        ]
+        lines += [f"- failed: {row['method']} {row['amount']}: {row['error']}" for row in failed]
+        return "\n".join(lines)
+
+    def _cells(self, rows):
+        """Rows by method (in the experiment's order), amount and seed."""
+        cells = collections.defaultdict(dict)
+        for row in rows:
+            cells[row["method"], row["amount"]][row["seed"]] = row
+        order = [m for m in self.experiment.grid.methods if any(m == key[0] for key in cells)]
+        return cells, order, sorted({amount for _, amount in cells if amount})
+
+    def _name(self, method):
+        return self.experiment.grid.variant(method).label or label(method)
+
+    def _accuracies(self, rows):
+        cells, methods, amounts = self._cells(rows)
+        header = ["method"]
+        for amount in amounts:
+            header += [f"{amount:.0%} gone: accuracy, %", "params left, %", "MACs left, %"]
+        lines = []
+        for method in methods:
+            line = [self._name(method)]
+            for amount in amounts:
+                found = list((cells.get((method, amount)) or cells.get((method, 0.0), {})).values())
+                spread = mean_and_std([100 * row["accuracy"] for row in found])
+                params = [100 * row["nonzero_params"] / row["teacher_params"] for row in found]
+                macs = [100 * row["macs"] / row["teacher_macs"] for row in found]
+                seeds = f" ({len(found)})" if found else ""
+                line.append(with_spread(*spread, ".2f") + seeds)
+                line += [with_spread(mean_and_std(each)[0], None, ".1f") for each in (params, macs)]
+            lines.append(line)
+        return (
+            "Accuracy on the whole test split, mean ± standard deviation (number of seeds).\n\n"
+            + markdown_lines(header, lines)
+        )
+
+    def _differences(self, rows):
+        cells, methods, amounts = self._cells(rows)
+        reference = FLAGS.reference
+        if reference not in methods:
+            return ""
+        lines = []
+        for method in methods:
+            line = [self._name(method)]
+            for amount in amounts:
+                own = cells[reference, amount]
+                other = cells.get((method, amount)) or cells.get((method, 0.0), {})
+                pairs = [
+                    100 * (own[seed]["accuracy"] - other[seed]["accuracy"])
+                    for seed in own
+                    if seed in other
+                ]
+                line.append(with_spread(*mean_and_std(pairs), "+.2f"))
+            if method != reference:
+                lines.append(line)
+        header = [f"{self._name(reference)} less ...", *(f"{each:.0%} gone" for each in amounts)]
+        return "Points of accuracy, paired by seed.\n\n" + markdown_lines(header, lines)
+
+    def _levels(self, rows):
+        """What went on inside the cascades: means over seeds."""
+        cells, methods, amounts = self._cells(rows)
+        lines = []
+        for method in methods:
+            for amount in amounts:
+                found = [row for row in cells[method, amount].values() if "levels" in row]
+                if found:
+                    lines.append([self._name(method), f"{amount:.0%}", *_inside(found)])
+        header = [
+            "cascade", "gone", "levels before recovery, accuracy, %", "KL to the guide, last epoch",
+            "flips an epoch, while pruning", "share of the gradient, mean", "recovery adds, points",
+        ]  # fmt: skip
+        return markdown_lines(header, lines) if lines else ""
+
+    def _picture(self, rows, name):
+        cells, methods, _ = self._cells(rows)
+        figure = new_figure(8, 5)
+        axes = figure.add_subplot()
+        for index, method in enumerate(methods):
+            points = []
+            for (each, amount), found in cells.items():
+                if each == method and amount:
+                    accuracy = mean_and_std([100 * row["accuracy"] for row in found.values()])
+                    share = [100 * row["macs"] / row["teacher_macs"] for row in found.values()]
+                    points.append((statistics.mean(share), accuracy[0], accuracy[1] or 0.0))
+            if points:
+                x, y, spread = zip(*sorted(points), strict=True)
+                style = {"marker": "osD^vPX*<>hp"[index % 12], "capsize": 2, "linewidth": 1}
+                axes.errorbar(x, y, spread, label=self._name(method), **style)
+        for row in [cells["teacher", 0.0]] if cells.get(("teacher", 0.0)) else []:
+            mean = statistics.mean(100 * each["accuracy"] for each in row.values())
+            axes.axhline(mean, color="black", linestyle="--", label="dense teacher")
+        axes.set(xlabel="MACs left, % of the teacher's", ylabel="test accuracy, %")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="x-small")
+        file = name.replace("@", "_") + ".png"
+        with report.whole_file(self.folder / file) as path:
+            figure.savefig(path, format="png")
+        return f"![{self.experiment.title}: accuracy against MACs](results/{file})"
+
+    def _published(self):
+        if not self.published:
+            return ""
+        ours = {}
+        if self.experiment.preset == "full":
+            for row in self.rows:
+                if row["method"] == FLAGS.reference:
+                    ours.setdefault(round(100 * row["amount"]), []).append(100 * row["accuracy"])
+        lines = []
+        for method, base, accuracy, removed in self.published["rows"]:
+            near = min(ours, key=lambda amount: abs(amount - removed), default=None)
+            text = "not run" if near is None else f"{statistics.mean(ours[near]):.2f} at {near}%"
+            lines.append([method, str(base), f"{accuracy:.2f}", f"{removed}%", text])
+        header = ["published, other code", "base, %", "pruned, %", "MACs gone", "ours, full preset"]
+        return (
+            f"Published for the whole network ({self.published['whole']}), on the lossless images; "
+            "not comparable with a narrow network or a subset.\n\n" + markdown_lines(header, lines)
+        )
+
+
+def _inside(rows):
+    """Five texts on the cascades of several seeds."""
+    names = list(rows[0]["levels"])
+
+    def over_seeds(value):
+        return statistics.mean(value(row) for row in rows)
+
+    def each(figure, form, only_joint=lambda records: records):
+        texts = []
+        for name in names:
+            values = [
+                statistics.mean(r["levels"][name][figure] for r in only_joint(_joint(row)))
+                for row in rows
+                if figure in _joint(row)[-1]["levels"][name]
+            ]
+            texts.append(f"{statistics.mean(values):{form}}" if values else "-")
+        return " / ".join(texts)
+
+    before = " / ".join(
+        f"{over_seeds(lambda row, name=name: 100 * row['levels'][name]['accuracy']):.2f}"
+        for name in names
+    )
+    gain = over_seeds(lambda row: 100 * (row["accuracy"] - row["levels"]["student"]["accuracy"]))
+    return [
+        before,
+        each("kl", ".3f", lambda records: records[-1:]),
+        each("flips", ".0f", lambda records: [r for r in records if _flips(r)] or records),
+        each("gradient_share", ".2f"),
+        f"{gain:+.2f}",
+    ]
+
+
+def _joint(row):
+    return [record for record in row["epochs"] if "levels" in record]
+
+
+def _flips(record):
+    return sum(level.get("flips", 0) for level in record["levels"].values())
+
+
+def run():
+    """Runs the script with absl's flags."""
+    user_errors.run(main)
+
+
+if __name__ == "__main__":
+    run()

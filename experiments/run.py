@@ -1,0 +1,97 @@
+"""Runs experiments: the papers' claims, and what else prunes, on real data.
+
+Each experiment is a small file beside this script; what they share is in common.toml. A preset says
+how large: smoke (a minute), cpu (hours on two cores, a stated subset), full (a GPU). Each finished
+training is one line in OUTPUT_DIR/EXPERIMENT_PRESET.jsonl, written at once; the same command run
+again goes on where it stopped. Teachers are kept in OUTPUT_DIR/teachers and shared by experiments.
+
+    python experiments/run.py --experiments=vgg16_cifar10 --preset=smoke
+    KERAS_BACKEND=jax python experiments/run.py --preset=full --data_dir=DATA --output_dir=results
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "examples"))
+import quiet_start  # isort: skip  # noqa: E402, F401
+
+from absl import flags  # noqa: E402
+
+from keras_cascade import recipe, report, study  # noqa: E402
+from keras_cascade.cli import user_errors  # noqa: E402
+from keras_cascade_command import quiet_stderr  # noqa: E402
+
+NAMES = sorted(path.stem for path in HERE.glob("*.toml") if path.name != study.COMMON)
+
+flags.DEFINE_list("experiments", NAMES, "Which: names of the files beside this script.")
+flags.DEFINE_string("preset", "smoke", "How large: smoke, cpu or full.")
+flags.DEFINE_list("seeds", None, "Only these of the preset's seeds; default: all.")
+flags.DEFINE_list("methods", None, "Only these of the experiment's methods; default: all.")
+flags.DEFINE_list("amounts", None, "Only these of the preset's amounts; default: all.")
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets; default: its own folder.")
+flags.DEFINE_string("output_dir", "results", "Where results and teachers are written.")
+flags.DEFINE_string("strategy", "none", "mirrored, or mirrored:N for N replicas (TensorFlow).")
+
+FLAGS = flags.FLAGS
+ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command again to continue."
+
+
+def main():
+    experiments = [_experiment(name) for name in FLAGS.experiments]
+    folder = report.writable_folder(FLAGS.output_dir)
+    make_scope, replicas = recipe.distribution_scopes(FLAGS.strategy)
+    runners = []
+    for experiment in experiments:
+        protocol = experiment.protocol.changed({"replicas": replicas})
+        runner = study.StudyRunner(
+            _chosen(experiment.grid),
+            protocol,
+            folder,
+            FLAGS.data_dir,
+            lambda line: print(line, flush=True),
+            quiet_stderr,
+            make_scope,
+            results=experiment.results,
+            teachers=folder / "teachers" / experiment.preset,
+        )
+        runner.check()
+        runners.append(runner)
+    failed = 0
+    for experiment, runner in zip(experiments, runners, strict=True):
+        print(f"{experiment.title}, preset {experiment.preset}")
+        rows = runner.run()
+        print(f"\n{report.cells_table(report.summarise_cells(rows))}\n")
+        failed += sum("error" in row for row in rows)
+    if failed:
+        print(f"{failed} trainings failed; run again to try them once more.")
+
+
+def _experiment(name):
+    path = HERE / f"{name}.toml"
+    if name not in NAMES:
+        raise ValueError(f"Unknown experiment '{name}'. There are {', '.join(NAMES)}.")
+    return study.Experiment.read(path, FLAGS.preset)
+
+
+def _chosen(grid):
+    """The grid, narrowed by flags."""
+    chosen = {}
+    for axis in ("methods", "amounts", "seeds"):
+        if FLAGS[axis].value is not None:
+            known = {str(value): value for value in getattr(grid, axis)}
+            unknown = [text for text in FLAGS[axis].value if text not in known]
+            if unknown:
+                raise ValueError(f"--{axis}={','.join(unknown)}: the preset has {','.join(known)}.")
+            chosen[axis] = tuple(known[text] for text in FLAGS[axis].value)
+    return dataclasses.replace(grid, **chosen)
+
+
+def run():
+    """Runs the script with absl's flags."""
+    user_errors.run(main, ON_INTERRUPT)
+
+
+if __name__ == "__main__":
+    run()

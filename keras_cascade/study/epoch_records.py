@@ -1,0 +1,82 @@
+"""EpochRecords: what became of a model, or of every level of a cascade, in each epoch."""
+
+import time
+
+import keras
+
+from keras_cascade.cascade import CascadeDistiller, gradient_shares
+
+_METRICS = ("accuracy", "val_accuracy")
+_OF_LEVELS = ("loss", "kl", "flips")
+
+
+class EpochRecords(keras.callbacks.Callback):
+    """Appends one dict for every epoch to a list.
+
+    Each has stage, epoch (from 0), seconds, loss, accuracy and, where the test split is watched,
+    val_accuracy. Of a `CascadeDistiller` there is besides "levels": dict from each level's name to
+    its accuracy, loss, kl (against its guides), params, macs, flips (channels whose mask changed in
+    the epoch) and gradient_share (see `gradient_shares`, of the first training batch).
+
+    Args:
+        stage: what the epochs are of.
+        records: list that is appended to.
+        images: `data.ImageData`, whose first batch gradients are taken on; None: no shares, which
+            can be had on one replica only.
+    """
+
+    def __init__(self, stage, records, images):
+        super().__init__()
+        self._stage, self._records, self._images = stage, records, images
+        self._batch = None
+        self._started = time.monotonic()
+
+    def on_train_begin(self, logs=None):
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        record = self.add(epoch, logs)
+        if isinstance(self.model, CascadeDistiller):
+            record["levels"] = self._levels(logs)
+
+    def add(self, epoch, logs):
+        """Appends the record of an epoch that any library's `fit` logged; returns it."""
+        record = {
+            "stage": self._stage,
+            "epoch": epoch,
+            "seconds": round(time.monotonic() - self._started, 2),
+            **{name: float(logs[name]) for name in ("loss", *_METRICS) if name in logs},
+        }
+        self._records.append(record)
+        self._started = time.monotonic()
+        return record
+
+    def _levels(self, logs):
+        cascade = self.model
+        params, macs = cascade.remaining("params"), cascade.remaining("macs")
+        shares = gradient_shares(cascade, *self._first_batch()) if self._images else {}
+        whole = cascade.graph.params(), cascade.graph.macs()
+        return {
+            name: {
+                "params": round(whole[0] * params[name]),
+                "macs": round(whole[1] * macs[name]),
+                **({"gradient_share": shares[name]} if shares else {}),
+                **_of_level(logs, name, main=name == cascade.level_names[-1]),
+            }
+            for name in cascade.level_names
+        }
+
+    def _first_batch(self):
+        if self._batch is None:  # of a stream of its own: passes over `train` count epochs
+            x, y = next(iter(self._images.from_epoch(0)))
+            self._batch = keras.ops.convert_to_numpy(x), keras.ops.convert_to_numpy(y)
+        return self._batch
+
+
+def _of_level(logs, name, main):
+    """What the logs say of one level, under its plain names."""
+    names = {figure: f"{name}_{figure}" for figure in _OF_LEVELS}
+    for metric in _METRICS:
+        prefix, plain = ("val_", metric[4:]) if metric.startswith("val_") else ("", metric)
+        names[metric] = metric if main else f"{prefix}{name}_{plain}"
+    return {figure: float(logs[key]) for figure, key in names.items() if key in logs}

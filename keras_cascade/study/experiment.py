@@ -1,0 +1,139 @@
+"""Experiments: a study as a small TOML file, at the size that a preset sets.
+
+    title = "VGG16 on CIFAR-10"
+    question = "What is left of the accuracy when 50 to 90% of the MACs are gone?"
+
+    [grid]                      # as `Grid`
+    models = ["vgg16"]
+    methods = ["channel_pruning", "taylor_one_shot", "cascade_2"]
+    ...
+
+    [settings]                  # as `Protocol.as_dict`
+    budget = "macs"
+
+    [variants.taylor_one_shot]  # further methods: `method`, `label`, and what differs
+    method = "channel_pruning"
+    criterion = "taylor"
+
+    [presets.cpu.grid]          # what is otherwise at one size
+    models = ["vgg16@0.25"]
+
+A file common.toml beside it, with the same tables but for title and question, holds what several
+experiments share; the experiment's own values stand above it, and a preset's above those of none.
+"""
+
+import dataclasses
+import pathlib
+import tomllib
+from typing import Any, Self
+
+from keras_cascade.study.grid import Grid
+from keras_cascade.study.protocol import Protocol
+from keras_cascade.study.variants import Variant
+from keras_cascade.typing import Path
+
+COMMON = "common.toml"
+_TABLES = ("grid", "settings", "variants", "presets")
+_TEXTS = ("title", "question")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A study with a name.
+
+    Attributes:
+        name: of its file, without the ending.
+        title: for headings.
+        question: what it is to answer, a sentence or two.
+        preset: name of its size.
+        grid: `Grid`.
+        protocol: `Protocol`.
+
+    Example:
+
+    ```python
+    experiment = Experiment.read("experiments/vgg16_cifar10.toml", "smoke")
+    runner = StudyRunner(experiment.grid, experiment.protocol, "results")
+    ```
+    """
+
+    name: str
+    title: str
+    question: str
+    preset: str
+    grid: Grid
+    protocol: Protocol
+
+    @classmethod
+    def read(cls, path: Path, preset: str) -> Self:
+        """Reads an experiment's file, and common.toml beside it.
+
+        Args:
+            path: of the TOML file.
+            preset: a name among its presets, or those of common.toml.
+
+        Raises:
+            ValueError: the file is no TOML, has other tables, or no such preset; or `Grid`,
+                `Variant` or `Protocol` refuse its values. The message names the file.
+            FileNotFoundError: there is no such file.
+        """
+        path = pathlib.Path(path)
+        own = _read(path)
+        common = _read(path.with_name(COMMON)) if path.with_name(COMMON).exists() else {}
+        try:
+            layers = _layers([common, own], preset)
+            variants = {
+                name: _variant(values) for name, values in _merged(layers, "variants").items()
+            }
+            grid = {name: tuple(values) for name, values in _merged(layers, "grid").items()}
+            return cls(
+                path.stem,
+                *(own[text] for text in _TEXTS),
+                preset,
+                Grid(**grid, variants=variants),
+                Protocol.from_dict(_merged(layers, "settings")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"'{path}', preset '{preset}': {reason}") from error
+
+    @property
+    def results(self) -> str:
+        """Name of the file of its results."""
+        return f"{self.name}_{self.preset}.jsonl"
+
+
+def _read(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no experiment '{path}'.")
+    try:
+        values = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"'{path}' is no TOML file: {error}") from error
+    unknown = sorted(set(values) - {*_TABLES, *_TEXTS})
+    if unknown:
+        raise ValueError(
+            f"'{path}' has {', '.join(unknown)}; an experiment has {', '.join(_TEXTS + _TABLES)}."
+        )
+    return values
+
+
+def _layers(files, preset):
+    """What holds, the lower before the higher."""
+    sizes = [file.get("presets", {}) for file in files]
+    known = list(dict.fromkeys(name for size in sizes for name in size))
+    if preset not in known:
+        raise ValueError(f"there is no such preset; there are {', '.join(known)}.")
+    return [*files, *(size.get(preset, {}) for size in sizes)]
+
+
+def _merged(layers, table) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged |= layer.get(table, {})
+    return merged
+
+
+def _variant(values):
+    values = dict(values)
+    return Variant(values.pop("method"), label=values.pop("label", None), settings=values)

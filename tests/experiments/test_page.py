@@ -1,0 +1,96 @@
+"""experiments/page.py says what the rows say, and keeps published figures apart."""
+
+import importlib.util
+import pathlib
+import types
+
+import pytest
+import study_rows
+
+from keras_cascade.study import COMMON, Experiment
+
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def page():
+    specification = importlib.util.spec_from_file_location("page", EXPERIMENTS / "page.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _flags(page, monkeypatch):
+    monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(reference="cascade_2"))
+
+
+def joint(seed, flips):
+    kl = {"kl": 0.1 + seed / 10, "flips": flips}
+    return {
+        "stage": "cascade",
+        "epoch": 0,
+        "levels": {
+            "teacher": {"gradient_share": 0.75},
+            "student": {"gradient_share": 0.25, **kl},
+        },
+    }
+
+
+def rows(preset):
+    made = []
+    for seed in (0, 1):
+        common = {
+            "model": "vgg16", "seed": seed, "device": "CPU", "wall_seconds": 1800.0,
+            "settings": dict.fromkeys(
+                ("max_train_examples", "image_size", "batch_size", "teacher_epochs", "epochs",
+                 "recover_epochs", "learning_rate", "prune_learning_rate", "budget"), 1),
+            "versions": {"backend": "jax"},
+        }  # fmt: skip
+        made.append(study_rows.row("teacher", 0.0, accuracy=0.9, **common))
+        made.append(study_rows.row("l1", 0.75, accuracy=0.8 + seed / 50, **common))
+        levels = {
+            "teacher": {"accuracy": 0.88, "params": 10, "macs": 10},
+            "student": {"accuracy": 0.8, "params": 10, "macs": 10},
+        }
+        cascade = study_rows.row("cascade_2", 0.75, accuracy=0.85 + seed / 100, **common)
+        made.append(
+            cascade
+            | {"levels": levels, "epochs": [joint(seed, 40), joint(seed, 20), joint(seed, 0)]}
+        )
+    return made
+
+
+def cells(text, first):
+    """The cells of the table line that begins with a name, of every table that has one."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {first} |")]
+    return [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines]
+
+
+def section(page, tmp_path, preset):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", preset)
+    return page.Section(experiment, rows(preset), tmp_path).text()
+
+
+def test_means_differences_and_insides(page, tmp_path):
+    text = section(page, tmp_path, "cpu")
+    assert "6 trainings, seeds 0, 1, 3.0 hours of process time on CPU (jax)" in text
+    accuracies, differences = cells(text, "one-shot L1, fine-tuned")
+    assert accuracies == ["81.00 ± 1.41 (2)", "25.0", "50.0"]
+    assert differences == ["+4.50 ± 0.71"]  # 85 - 80 and 86 - 82
+    ((teacher, *_), (below,)) = cells(text, "dense teacher")
+    assert teacher == "90.00 ± 0.00 (2)" and below == "-4.50 ± 0.71"
+    inside = cells(text, "cascade, 2 assistants")[-1]
+    assert inside == ["75%", "88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "+5.50"]
+    assert (tmp_path / "vgg16_cifar10_cpu_vgg16.png").stat().st_size > 10_000
+
+
+def test_published_figures_stand_beside_the_full_preset_only(page, tmp_path):
+    narrow, whole = (section(page, tmp_path, preset) for preset in ("cpu", "full"))
+    assert cells(narrow, "White-Box") == [["", "93.47", "76%", "not run"]]
+    assert cells(whole, "White-Box") == [["", "93.47", "76%", "85.50 at 75%"]]
+
+
+def test_every_published_table_is_of_an_experiment(page):
+    names = {path.stem for path in EXPERIMENTS.glob("*.toml") if path.name != COMMON}
+    assert set(page.tomllib.loads(page.PUBLISHED.read_text())) <= names

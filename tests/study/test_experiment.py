@@ -1,0 +1,94 @@
+"""Experiment: small files that say what is run, one above the other."""
+
+import pathlib
+
+import pytest
+
+from keras_cascade.study import COMMON, Experiment
+from keras_cascade.study.grid import name_and_width
+
+EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
+NAMES = sorted(path.stem for path in EXPERIMENTS.glob("*.toml") if path.name != COMMON)
+
+SHARED = """
+[settings]
+budget = "macs"
+alpha = 0.1
+[variants.cold]
+method = "cascade_0"
+temperature = 1.0
+[presets.small.grid]
+seeds = [0]
+[presets.small.settings]
+epochs = 2
+[presets.large.grid]
+seeds = [0, 1]
+"""
+OWN = """
+title = "A title"
+question = "A question?"
+[grid]
+models = ["vgg16"]
+datasets = ["digits"]
+methods = ["teacher", "cold"]
+amounts = [0.5]
+[settings]
+alpha = 0.3
+[presets.small.grid]
+models = ["vgg16@0.25"]
+[presets.small.settings]
+temperature = 3.0
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / COMMON).write_text(SHARED)
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN)
+    return path
+
+
+def test_a_preset_stands_above_the_experiment_and_that_above_what_is_shared(path):
+    small, large = Experiment.read(path, "small"), Experiment.read(path, "large")
+    assert (small.name, small.title, small.results) == ("mine", "A title", "mine_small.jsonl")
+    assert (small.grid.models, small.grid.seeds) == (("vgg16@0.25",), (0,))
+    assert (large.grid.models, large.grid.seeds) == (("vgg16",), (0, 1))
+    for experiment in (small, large):
+        settings = experiment.protocol.settings
+        assert (settings.budget, settings.alpha) == ("macs", 0.3)
+        assert experiment.grid.variant("cold").settings == {"temperature": 1.0}
+    assert (small.protocol.settings.epochs, small.protocol.settings.temperature) == (2, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("", ""), "no such preset; there are small, large"),
+        (('question = "A question?"', ""), "'question' is missing"),
+        (("alpha = 0.3", "alhpa = 0.3"), "Unknown settings alhpa"),
+        (('"cold"', '"colder"'), "Unknown method 'colder'"),
+        (("[settings]", "[setings]"), "has setings; an experiment has title"),
+        (("alpha = 0.3", "alpha ="), "is no TOML file"),
+        (("amounts", "amount"), "amount"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(path, change, message):
+    path.write_text(OWN.replace(*change))
+    with pytest.raises(ValueError, match=f"(?s)mine.toml.*{message}"):
+        Experiment.read(path, "tiny" if change == ("", "") else "small")
+
+
+@pytest.mark.parametrize("preset", ["smoke", "cpu", "full"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_experiments_of_the_repository_can_be_run(name, preset):
+    experiment = Experiment.read(EXPERIMENTS / f"{name}.toml", preset)
+    protocol = experiment.protocol
+    for method in experiment.grid.methods:
+        assert experiment.grid.variant(method).applied_to(protocol).epochs == protocol.epochs
+    widths = {name_and_width(model)[1] for model in experiment.grid.models}
+    # Nothing is called full that is not.
+    assert (widths == {1.0} and protocol.max_train_examples is None) == (preset == "full") or (
+        preset == "smoke"
+    )
+    assert len(experiment.grid.seeds) == (1 if preset == "smoke" else 3)
