@@ -17,6 +17,9 @@ CIFAR10_FLAGS ?= --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_exampl
     --teacher_epochs=40 --epochs=12 --recover_epochs=8 --learning_rate=0.1 --prune_learning_rate=0.02
 
 # A quarter of an image's pixels and a sixth of the images: what two cores can do in some hours.
+PRESET ?= cpu
+EXPERIMENTS ?=
+RESULTS_DIR ?= docs/results
 STUDY_DIR ?= docs/study
 STUDY_SEEDS ?= 0,1,2
 STUDY_FLAGS ?= --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
@@ -46,7 +49,7 @@ export GRPC_VERBOSITY := ERROR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow test-backends test-oldest test-package test-random test-zoo package chaos demo demo-seeds compare cifar10-subset study bench docs notebooks pictures lint format lock clean FORCE
+.PHONY: help install test test-slow test-backends test-oldest test-package test-random test-zoo package chaos demo demo-seeds compare cifar10-subset study experiments results bench docs notebooks pictures lint format lock clean FORCE
 
 help:
 	@echo 'make install  build .venv with the package and all that development needs'
@@ -70,6 +73,9 @@ help:
 	@echo '              goes to runs/compare (some seven minutes)'
 	@echo 'make demo-seeds, make cifar10-subset, make study, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to hours)'
+	@echo 'make experiments PRESET=cpu DATA_DIR=...'
+	@echo '              run experiments/ into docs/results (cpu: hours; full: a GPU); what is there goes on'
+	@echo 'make results  write their tables and plots into docs/results.md'
 	@echo 'make docs     build the documentation site into site/, without a network'
 	@echo 'make notebooks, make pictures'
 	@echo '              run the notebooks of the site in place; draw its pictures (minutes)'
@@ -244,6 +250,13 @@ cifar10-subset: install
 study: install
 	@$(BIN)/python examples/compare_pruning.py $(STUDY_FLAGS) --seeds=$(STUDY_SEEDS) \
 	    --data_dir="$(DATA_DIR)" --output_dir="$(STUDY_DIR)" --insert_into=docs/study.md
+
+experiments: install
+	@$(BIN)/python experiments/run.py --preset=$(PRESET) --output_dir=$(RESULTS_DIR) \
+	    $(if $(EXPERIMENTS),--experiments=$(EXPERIMENTS)) $(if $(DATA_DIR),--data_dir="$(DATA_DIR)")
+
+results: install
+	@$(BIN)/python experiments/page.py --results_dir=$(RESULTS_DIR) --page=docs/results.md
 
 bench: install
 	@$(BIN)/python benchmarks/training.py --models=resnet20 --rounds=2 --steps=4 \
