@@ -7,6 +7,8 @@ again goes on where it stopped. Teachers are kept in OUTPUT_DIR/teachers and sha
 
     python experiments/run.py --experiments=vgg16_cifar10 --preset=smoke
     KERAS_BACKEND=jax python experiments/run.py --preset=full --data_dir=DATA --output_dir=results
+
+Where TensorFlow is not installed, decode.py's files take the place of TFDS: --decoded=FOLDER.
 """
 
 import dataclasses
@@ -31,6 +33,9 @@ flags.DEFINE_list("seeds", None, "Only these of the preset's seeds; default: all
 flags.DEFINE_list("methods", None, "Only these of the experiment's methods; default: all.")
 flags.DEFINE_list("amounts", None, "Only these of the preset's amounts; default: all.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets; default: its own folder.")
+flags.DEFINE_string(
+    "decoded", None, "Folder of decode.py's files, read where TensorFlow is not installed."
+)
 flags.DEFINE_string("output_dir", "results", "Where results and teachers are written.")
 flags.DEFINE_string("strategy", "none", "mirrored, or mirrored:N for N replicas (TensorFlow).")
 
@@ -55,6 +60,7 @@ def main():
             make_scope,
             results=experiment.results,
             teachers=folder / "teachers" / experiment.preset,
+            decoded=FLAGS.decoded,
         )
         runner.check()
         runners.append(runner)

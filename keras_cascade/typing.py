@@ -41,6 +41,7 @@ Criterion: TypeAlias = (
     Literal["l2", "l1", "bn_scale", "fpgm", "taylor", "random"] | Callable[["ChannelGraph"], Floats]
 )
 ExportFormat: TypeAlias = Literal["saved_model", "litert", "onnx"]
+Pipeline: TypeAlias = Literal["tf.data", "numpy"]
 Quantization: TypeAlias = Literal["float16", "dynamic", "int8"]
 
 # What Keras gives callbacks; what `get_config` gives and `from_config` takes; what JSON can hold.

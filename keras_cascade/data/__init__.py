@@ -1,5 +1,11 @@
-"""Image classification data by name, as tf.data pipelines; nothing heavy is imported until used."""
+"""Image classification data by name, ready for `fit`: as tf.data pipelines, or from NumPy arrays.
 
-from keras_cascade.data.pipelines import ImageData, load
+TensorFlow, TFDS and scikit-learn are not imported until used.
+"""
 
-__all__ = ["ImageData", "load"]
+from keras_cascade.data.array_batches import ArrayBatches
+from keras_cascade.data.decoded import decode
+from keras_cascade.data.image_data import ImageData
+from keras_cascade.data.loading import load
+
+__all__ = ["ArrayBatches", "ImageData", "decode", "load"]

@@ -6,9 +6,11 @@ import zipfile
 
 import numpy as np
 
+from keras_cascade.data.image_arrays import ImageArrays
 from keras_cascade.data.sources import Source, array_source, image_folder_source
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_CLASSES = "classes"
 # What TensorFlow decodes, by its first bytes.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
@@ -25,10 +27,8 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
     """The images of an `.npz` file or a folder.
 
     Args:
-        path: a file with the arrays x_train, y_train, x_test and y_test: uint8 images (n, height,
-            width, channels) or (n, height, width), and labels 0, 1, 2, ... as integers. Or a
-            folder with train/ and test/ (or validation/), in each a folder of JPEG, PNG, GIF or
-            BMP files for every class.
+        path: a file as `own_arrays` takes it. Or a folder with train/ and test/ (or validation/),
+            in each a folder of JPEG, PNG, GIF or BMP files for every class.
         max_train_examples: keep the first so many; None is all.
 
     Returns:
@@ -47,7 +47,7 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
         2
     """
     if path.endswith(".npz"):
-        return _npz_source(path, max_train_examples)
+        return array_source(own_arrays(path), max_train_examples)
     source = image_folder_source(path, max_train_examples)
     for file in sorted(pathlib.Path(path).rglob("*")):
         if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".gif", ".bmp"):
@@ -55,25 +55,46 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
     return source
 
 
-def _npz_source(path: str, max_train_examples: int | None) -> Source:
-    x_train, y_train, x_test, y_test = _read(path)
-    classes = int(max(y_train.max(), y_test.max())) + 1
-    if classes < 2:
-        raise ValueError(f"'{path}' has images of one class only; a classifier needs two.")
-    return array_source(x_train, y_train, x_test, y_test, classes, max_train_examples)
+def own_arrays(path: str) -> ImageArrays:
+    """The images of an `.npz` file, without TensorFlow.
 
+    Args:
+        path: a file with the arrays x_train, y_train, x_test and y_test: uint8 images (n, height,
+            width, channels) or (n, height, width), and labels 0, 1, 2, ... as integers. An integer
+            "classes" may say how many classes there are; else they go up to the largest label.
 
-def _read(path: str) -> list[np.ndarray]:
-    """The four arrays, checked, images of four dimensions and labels int32."""
+    Returns:
+        `ImageArrays`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds something else, named in the message.
+    """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file '{path}'.")
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored if name in _ARRAYS}
+            found = {name: stored[name] for name in stored if name in (*_ARRAYS, _CLASSES)}
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         raise ValueError(
             f"'{path}' is damaged, or no .npz file of plain arrays: {error}"
         ) from error
+    return checked_arrays(path, found)
+
+
+def checked_arrays(path: str, found: dict[str, np.ndarray]) -> ImageArrays:
+    """The arrays of a file, images brought to four dimensions and labels to int32.
+
+    Args:
+        path: of the file, for messages.
+        found: the arrays by the names that `own_arrays` says.
+
+    Returns:
+        `ImageArrays`.
+
+    Raises:
+        ValueError: they are not as `own_arrays` says.
+    """
     missing = [name for name in _ARRAYS if name not in found]
     if missing:
         raise ValueError(
@@ -88,7 +109,28 @@ def _read(path: str) -> list[np.ndarray]:
         raise ValueError(
             f"'{path}': x_train has images {x_train.shape[1:]} and x_test {x_test.shape[1:]}."
         )
-    return [x_train, y_train.astype("int32"), x_test, y_test.astype("int32")]
+    seen = int(max(y_train.max(), y_test.max())) + 1
+    return ImageArrays(
+        x_train,
+        y_train.astype("int32"),
+        x_test,
+        y_test.astype("int32"),
+        _classes(path, found.get(_CLASSES), seen),
+    )
+
+
+def _classes(path: str, stored: np.ndarray | None, seen: int) -> int:
+    """How many classes there are, where so many labels were seen."""
+    if stored is None:
+        if seen < 2:
+            raise ValueError(f"'{path}' has images of one class only; a classifier needs two.")
+        return seen
+    if stored.shape != () or not np.issubdtype(stored.dtype, np.integer) or stored < max(seen, 2):
+        raise ValueError(
+            f"'{path}': {_CLASSES} must be one integer, at least 2 and above every label, the "
+            f"largest of which is {seen - 1}; got {stored.tolist()}."
+        )
+    return int(stored)
 
 
 def _check_arrays(path: str, name: str, x: np.ndarray, y: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Image classification data by name, as tf.data pipelines that are ready for `fit`.
+"""Image classification data as tf.data pipelines that are ready for `fit`.
 
 Decode once, keep the bytes in memory where they fit, shuffle all of it anew every epoch, augment
 per batch, prefetch: training on two CPU cores must not wait for its data, nor share them with it.
@@ -6,16 +6,22 @@ Everything random is drawn from `seed`: the order from `Dataset.shuffle`, the au
 stream of seeds (`Dataset.random`) zipped to the batches, so a run can be repeated exactly.
 """
 
-import dataclasses
 import math
 import os
-from typing import Any
 
 from keras_cascade.data import preprocessing
+from keras_cascade.data.image_data import ImageData
 from keras_cascade.data.own_files import is_own, own_source
 from keras_cascade.data.preprocessing import Recipe, recipe_for
 from keras_cascade.data.sharing import Sharing
-from keras_cascade.data.sources import DIGITS, Source, digits_source, import_extra, tfds_source
+from keras_cascade.data.sources import (
+    DIGITS,
+    Source,
+    array_source,
+    digits_arrays,
+    import_extra,
+    tfds_source,
+)
 
 # Decoded images are kept in memory up to this size (CIFAR-10 is 154 MB; ImageNet is not).
 _CACHE_BYTES = 2**30
@@ -25,115 +31,26 @@ _DEFAULT_LARGE_SIZE = 224
 _LARGE_PRIME = 1_000_003  # so that no epoch of one seed is one of the next seed
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageData:
-    """A data set ready for training: what `load` returns.
-
-    Args:
-        name: as given to `load`.
-        train: `tf.data.Dataset` of (images float32 (batch, height, width, channels), labels int32
-            (batch,)); one pass is one epoch, the last batch may be smaller.
-        test: the same for the test split: every example once, not augmented, in a fixed order.
-        classes: number of classes.
-        input_shape: (height, width, channels) of one image.
-        train_examples: images in one epoch of `train`.
-        test_examples: images in `test`.
-        steps_per_epoch: batches in one epoch of `train`.
-        from_epoch: function from a number of epochs to the endless stream of batches that follows
-            them. The order and the augmentation of an epoch depend on its number only, so a run
-            can go on where it was broken off; `steps_per_epoch` batches are one epoch.
-
-    Example:
-        >>> load("digits", batch_size=32).steps_per_epoch
-        45
-    """
-
-    name: str
-    train: Any
-    test: Any
-    classes: int
-    input_shape: tuple[int, int, int]
-    train_examples: int
-    test_examples: int
-    steps_per_epoch: int
-    from_epoch: Any
-
-
-def load(
+def tf_data(
     name: str,
     *,
+    data_dir: str | os.PathLike | None,
+    max_train_examples: int | None,
+    image_size: int | None,
     batch_size: int,
-    data_dir: str | os.PathLike | None = None,
-    max_train_examples: int | None = None,
-    image_size: int | None = None,
-    augment: bool = True,
-    seed: int = 0,
-    replicas: int = 1,
-    process: int = 0,
-    processes: int = 1,
+    augment: bool,
+    seed: int,
+    sharing: Sharing,
 ) -> ImageData:
-    """Loads an image classification data set as shuffled, augmented, normalised batches.
-
-    - "digits": scikit-learn's handwritten digits, 8x8x1, 1437 train / 360 test, no network;
-      shifted by at most 1 pixel.
-    - "cifar10", "cifar100": per-channel mean and deviation; padded by 4, cropped, mirrored.
-    - "imagenet2012": as `keras.applications.resnet.preprocess_input`; random resized crop and
-      mirroring for training, shorter side 256 and centre 224x224 for testing.
-    - any other TFDS name with features "image" and "label": pixels in -1..1; images of one size
-      of up to 128x128 are treated like CIFAR (padded by an eighth of the side), others like
-      ImageNet. Sets of digits and letters are not mirrored.
-    - "./flowers", "images.npz": a folder of images or a file of arrays, see `own_source`; treated
-      like other TFDS names.
-
-    Batches depend on `seed` and, as everything in tf.data, on TensorFlow's global seed
-    (`keras.utils.set_random_seed`) at the time of this call; on nothing else. Each pass over
-    `train` is the next epoch, with its own order and augmentation; how many passes `fit` begins is
-    Keras' own affair, so to go on in the middle of a run take `from_epoch`.
+    """What `load` returns, as tf.data pipelines; see there.
 
     Args:
-        name: "digits", a TensorFlow Datasets name, with its configuration if it has several, or a
-            path.
-        batch_size: images per batch, train and test.
-        data_dir: folder of prepared TFDS data, which is then used without a network; None is
-            TFDS' own. What is absent is downloaded there by TFDS.
-        max_train_examples: train on the first so many images in stored order, a fixed subset that
-            depends on no seed (TFDS and the split of "digits" shuffle before storing, so classes
-            are about, not exactly, balanced); more than there are is all of them.
-        image_size: side in pixels of the square images to yield. None is the stored size of
-            small images, 224 for large ones.
-        augment: False leaves out every random change of the training images; they are still
-            shuffled.
-        seed: integer >= 0.
-        replicas: among how many a batch will be divided. TensorFlow fails where one is left with
-            nothing: a last training batch that would is dropped, and test batches are made smaller.
-        process: number of this process, from 0, among those that train together; see
-            docs/machines.md. Each draws the same batches and yields its own part of each.
-        processes: how many they are. Then every batch divides evenly among the replicas, all of
-            theirs: a last training batch that does not is dropped, test batches are made smaller.
-
-    Returns:
-        `ImageData`.
-
-    Raises:
-        ValueError: if the name is unknown, the data set is no image classification, or an
-            argument is out of range.
-        FileNotFoundError: if `data_dir` is no folder, or the data is not in it and cannot be
-            downloaded.
-        ImportError: if an optional dependency is missing; it names the pip command.
-
-    Example:
-        >>> data = load("digits", batch_size=100, seed=1)
-        >>> images, labels = next(iter(data.train))
-        >>> images.shape, data.classes
-        (TensorShape([100, 8, 8, 1]), 10)
+        sharing: `Sharing` of the replicas and processes.
     """
-    _check_arguments(batch_size, max_train_examples, image_size, seed)
-    sharing = Sharing(replicas, process, processes)
-    sharing.check(batch_size)
-    tf = import_extra("tensorflow", "Loading data sets")
+    tf = import_extra("tensorflow", "The tf.data pipeline")
     recipe = Recipe() if is_own(name) else recipe_for(name)
     if name == DIGITS:
-        source = digits_source(max_train_examples)
+        source = array_source(digits_arrays(), max_train_examples)
     elif is_own(name):
         source = own_source(name, max_train_examples)
     else:
@@ -153,20 +70,6 @@ def load(
         test_examples=source.test_examples,
         steps_per_epoch=math.ceil(source.train_examples / batch_size) - whole_only,
     )
-
-
-def _check_arguments(
-    batch_size: int, max_train_examples: int | None, image_size: int | None, seed: int
-) -> None:
-    for argument, value in (
-        ("batch_size", batch_size),
-        ("max_train_examples", max_train_examples),
-        ("image_size", image_size),
-    ):
-        if value is not None and value <= 0:
-            raise ValueError(f"{argument} must be at least 1. Received: {value}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0. Received: {seed}")
 
 
 def _input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:

@@ -114,11 +114,20 @@ def is_large(image_shape: tuple[int | None, int | None, int]) -> bool:
     return any(side is None or side > LARGEST_SMALL_SIDE for side in image_shape[:2])
 
 
+def padding(side: int) -> int:
+    """How many black pixels are put before and behind so long a side of a small image.
+
+    He et al. 2016, section 4.2: 4 pixels on each side of 32; here an eighth, at least 1.
+
+    Example:
+        >>> padding(32), padding(4)
+        (4, 1)
+    """
+    return max(1, side // _PADDING_FRACTION)
+
+
 def pad_crop_flip(images, seed, flip: bool):
     """Random crop after zero (black) padding, and random mirroring, one draw per image.
-
-    He et al. 2016, section 4.2: 4 pixels on each side of 32; here an eighth of each side, at
-    least 1.
 
     Args:
         images: (batch, height, width, channels), any dtype, static height and width.
@@ -137,7 +146,7 @@ def pad_crop_flip(images, seed, flip: bool):
 
     images = tf.convert_to_tensor(images)
     height, width = images.shape[1:3]
-    pad_y, pad_x = (max(1, side // _PADDING_FRACTION) for side in (height, width))
+    pad_y, pad_x = padding(height), padding(width)
     padded = tf.pad(images, ((0, 0), (pad_y, pad_y), (pad_x, pad_x), (0, 0)))
     draws = tf.random.stateless_uniform((3, tf.shape(images)[0], 1), seed)
     top, left = (

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_cascade.data.image_arrays import ImageArrays
 from keras_cascade.data.preprocessing import tuned_names
 
 DIGITS = "digits"
@@ -37,7 +38,7 @@ class Source:
         test_examples: examples in `test`.
 
     Example:
-        >>> digits_source(max_train_examples=None).image_shape
+        >>> array_source(digits_arrays(), max_train_examples=None).image_shape
         (8, 8, 1)
     """
 
@@ -77,24 +78,30 @@ def import_extra(module: str, needed_for: str):
         ) from error
 
 
-def digits_source(max_train_examples: int | None) -> Source:
+def has_tensorflow() -> bool:
+    """Whether TensorFlow can be imported; it then has been."""
+    try:
+        importlib.import_module("tensorflow")
+    except ImportError:
+        return False
+    return True
+
+
+def digits_arrays() -> ImageArrays:
     """Scikit-learn's 1797 handwritten digits, 8x8 pixels, embedded in its package (no network).
 
-    A stratified split into 1437 training and 360 test images that never changes. Pixels, 0 to 16
-    in the original, are scaled to 0..255.
-
-    Args:
-        max_train_examples: keep the first so many of the (shuffled) training images; None is all.
+    A stratified split into 1437 training (shuffled) and 360 test images that never changes. Pixels,
+    0 to 16 in the original, are scaled to 0..255.
 
     Returns:
-        A `Source` of uint8 images (8, 8, 1), 10 classes.
+        `ImageArrays` of images (8, 8, 1), 10 classes.
 
     Raises:
-        ImportError: if scikit-learn or tensorflow is not installed.
+        ImportError: if scikit-learn is not installed.
 
     Example:
-        >>> digits_source(max_train_examples=100).train_examples
-        100
+        >>> digits_arrays().x_test.shape
+        (360, 8, 8, 1)
     """
     datasets = import_extra("sklearn.datasets", "The data set 'digits'")
     selection = import_extra("sklearn.model_selection", "The data set 'digits'")
@@ -104,23 +111,26 @@ def digits_source(max_train_examples: int | None) -> Source:
     x_train, x_test, y_train, y_test = selection.train_test_split(
         images, labels, test_size=_DIGITS_TEST_EXAMPLES, stratify=labels, random_state=0
     )
-    classes = len(digits.target_names)
-    return array_source(x_train, y_train, x_test, y_test, classes, max_train_examples)
+    return ImageArrays(x_train, y_train, x_test, y_test, len(digits.target_names))
 
 
-def array_source(x_train, y_train, x_test, y_test, classes, max_train_examples) -> Source:
-    """A `Source` of images and int32 labels that are arrays, of the first so many to train on."""
+def array_source(arrays: ImageArrays, max_train_examples: int | None) -> Source:
+    """A `Source` of images that are arrays, of the first so many to train on; None is all.
+
+    Raises:
+        ImportError: if tensorflow is not installed.
+    """
     tf = import_extra("tensorflow", "Loading data sets")
-    x_train, y_train = x_train[:max_train_examples], y_train[:max_train_examples]
+    arrays = arrays.first(max_train_examples)
     return Source(
-        train=tf.data.Dataset.from_tensor_slices((x_train, y_train)),
-        test=tf.data.Dataset.from_tensor_slices((x_test, y_test)),
+        train=tf.data.Dataset.from_tensor_slices((arrays.x_train, arrays.y_train)),
+        test=tf.data.Dataset.from_tensor_slices((arrays.x_test, arrays.y_test)),
         decode=lambda image: image,
-        image_shape=x_train.shape[1:],
-        dtype=x_train.dtype,
-        classes=classes,
-        train_examples=len(x_train),
-        test_examples=len(x_test),
+        image_shape=arrays.image_shape,
+        dtype=arrays.x_train.dtype,
+        classes=arrays.classes,
+        train_examples=len(arrays.x_train),
+        test_examples=len(arrays.x_test),
     )
 
 
@@ -130,6 +140,7 @@ def tfds_source(
     max_train_examples: int | None,
     test_splits: tuple[str, ...],
     seed: int,
+    in_stored_order: bool = False,
 ) -> Source:
     """Any TensorFlow Datasets name that has the features "image" and "label".
 
@@ -141,6 +152,8 @@ def tfds_source(
             data set once, when it writes it); None is all.
         test_splits: the first of these that exists is the test split.
         seed: for the order in which the files of the training split are read.
+        in_stored_order: read one file after the other instead, so that the first so many examples
+            are those that `max_train_examples` keeps.
 
     Returns:
         A `Source`; images stay encoded until `decode`.
@@ -168,13 +181,16 @@ def tfds_source(
     def read(split: str, shuffle_files: bool):
         examples = builder.as_dataset(
             split=split,
-            shuffle_files=shuffle_files,
+            shuffle_files=shuffle_files and not in_stored_order,
             decoders=tfds.decode.PartialDecoding(
                 {"image": image, "label": label}, {"image": tfds.decode.SkipDecoding()}
             ),
             # The pipeline caches decoded images itself and wants training data in any order.
             read_config=tfds.ReadConfig(
-                shuffle_seed=seed, try_autocache=False, enable_ordering_guard=False
+                shuffle_seed=seed,
+                try_autocache=False,
+                enable_ordering_guard=False,
+                **({"interleave_cycle_length": 1} if in_stored_order else {}),
             ),
         )
         return examples.map(lambda example: (example["image"], tf.cast(example["label"], tf.int32)))

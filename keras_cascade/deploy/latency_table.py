@@ -28,7 +28,7 @@ from keras_cascade.deploy.artefacts import write_litert
 from keras_cascade.deploy.latency import measure_latency
 from keras_cascade.graph import ChannelGraph, Cost, Segment, register_budget, segments
 from keras_cascade.graph.tracing import TracedTensor
-from keras_cascade.report import whole_file
+from keras_cascade.report import cache_folder, whole_file
 from keras_cascade.surgery import Surgeon
 from keras_cascade.typing import Path, Quantization, Terms
 
@@ -69,7 +69,7 @@ class LatencyTable:
         verbose: bool = True,
     ) -> None:
         self.threads, self.quantize = threads, quantize
-        self.cache = _default_cache() if cache is None else pathlib.Path(cache)
+        self.cache = cache_folder() / "latency.json" if cache is None else pathlib.Path(cache)
         self._runs, self._verbose = runs, verbose
 
     def __call__(self, graph: ChannelGraph) -> Cost:
@@ -178,11 +178,6 @@ class LatencyTable:
         self.cache.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self.cache) as temporary:
             temporary.write_text(json.dumps({"milliseconds": known}, indent=1) + "\n")
-
-
-def _default_cache():
-    folder = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(folder, "keras_cascade", "latency.json")
 
 
 def _evenly_kept(graph, fraction):

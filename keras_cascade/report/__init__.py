@@ -1,6 +1,6 @@
 """Report: results as files, plots, summaries, progress, and the pages of runs and of studies."""
 
-from keras_cascade.report.files import sha256_of, whole_file
+from keras_cascade.report.files import cache_folder, sha256_of, whole_file
 from keras_cascade.report.plots import plot_accuracy_against_macs
 from keras_cascade.report.progress import EpochProgress
 from keras_cascade.report.results import device, versions, writable_folder, write_json
@@ -17,6 +17,7 @@ __all__ = [
     "RESULTS",
     "STUDY",
     "EpochProgress",
+    "cache_folder",
     "cells_table",
     "device",
     "draw_study",

@@ -1,7 +1,8 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and where those that are kept for the next time lie."""
 
 import contextlib
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -44,3 +45,12 @@ def sha256_of(path: pathlib.Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> pathlib.Path:
+    """Where things are kept that would be made anew: `keras_cascade` in the user's cache folder.
+
+    That is the environment's XDG_CACHE_HOME, by default `~/.cache`. It need not exist.
+    """
+    folder = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(folder, "keras_cascade")

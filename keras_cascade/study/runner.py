@@ -62,6 +62,7 @@ class StudyRunner:
             trained but what TF-MOT trains; see `recipe.distribution_scopes`.
         results: name of the file of results.
         teachers: folder of the teachers; None: in `folder`. Studies may share it.
+        decoded: folder of decoded data sets, for where TensorFlow is not; see `data.load`.
 
     Attributes:
         records: the study's `Records`.
@@ -91,6 +92,7 @@ class StudyRunner:
         make_scope: ContextMaker = _as_it_is,
         results: str = "results.jsonl",
         teachers: Path | None = None,
+        decoded: Path | None = None,
     ) -> None:
         self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
         self._protocols = {
@@ -100,7 +102,7 @@ class StudyRunner:
         self._check_variants()
         self._say, self._quietly, self._make_scope = say, quietly, make_scope
         self._teachers = Teachers(
-            teachers or self.folder / "teachers", protocol, data_dir, say, make_scope
+            teachers or self.folder / "teachers", protocol, data_dir, decoded, say, make_scope
         )
 
     def check(self) -> None:

@@ -47,13 +47,15 @@ class Teachers:
         folder: where their files are kept.
         protocol: `Protocol`.
         data_dir: of TFDS; None is its own.
+        decoded: folder of decoded data sets, see `data.load`.
         say: function that shows a line of progress.
         make_scope: function that makes the context in which they are trained.
     """
 
-    def __init__(self, folder, protocol, data_dir, say, make_scope):
+    def __init__(self, folder, protocol, data_dir, decoded, say, make_scope):
         self._folder, self._protocol = pathlib.Path(folder), protocol
-        self._data_dir, self._say, self._make_scope = data_dir, say, make_scope
+        self._data_dir, self._decoded = data_dir, decoded
+        self._say, self._make_scope = say, make_scope
 
     def of(self, cell):
         """The `Teacher` of a cell; it is trained now if it is not there.
@@ -98,6 +100,7 @@ class Teachers:
             dataset,
             batch_size=self._protocol.batch_size,
             data_dir=self._data_dir,
+            decoded=self._decoded,
             max_train_examples=self._protocol.max_train_examples,
             image_size=self._protocol.image_size,
             seed=seed,

@@ -13,6 +13,8 @@ tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("sklearn")
 
+from local_images import KcThumbnails, LocalImages  # noqa: E402
+
 from keras_cascade.data import ImageData, load, preprocessing  # noqa: E402
 
 SHARED = pathlib.Path(__file__).resolve().parents[2].parent / "shared" / "tfds"
@@ -34,50 +36,13 @@ def real_data(name):
     return folder
 
 
-class _LocalImages(tfds.core.GeneratorBasedBuilder):
-    """Base of the data sets below, which TFDS prepares from random pixels."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    SIDES = (None, None)
-    SPLITS = {"train": 50, "validation": 9}
-
-    def _info(self):
-        features = {
-            "image": tfds.features.Image(shape=(*self.SIDES, 3)),
-            "label": tfds.features.ClassLabel(num_classes=5),
-        }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(n) for split, n in self.SPLITS.items()}
-
-    def _generate_examples(self, examples):
-        random = np.random.default_rng(examples)
-        for index in range(examples):
-            height, width = (side or random.integers(20, 60) for side in self.SIDES)
-            label = index % 5
-            image = random.integers(0, 20, (height, width, 3)) + 50 * label
-            yield index, {"image": image.astype("uint8"), "label": label}
-
-
-class KcVaried(_LocalImages):
-    """Photographs of varied size."""
-
-
-class KcThumbnails(_LocalImages):
-    """Small, oblong images of one size, more of them."""
-
-    SIDES = (24, 16)
-    SPLITS = {"train": 50, "test": 9, "validation": 3}
-
-
-class KcOnlyTrain(_LocalImages):
+class KcOnlyTrain(LocalImages):
     """No split to test on."""
 
     SPLITS = {"train": 5}
 
 
-class KcNoImages(_LocalImages):
+class KcNoImages(LocalImages):
     """No images."""
 
     def _info(self):
@@ -89,7 +54,7 @@ class KcNoImages(_LocalImages):
             yield index, {"text": "no image"}
 
 
-class KcUnavailable(_LocalImages):
+class KcUnavailable(LocalImages):
     """Its server is down."""
 
     def _split_generators(self, dl_manager):
