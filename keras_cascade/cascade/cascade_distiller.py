@@ -1,10 +1,11 @@
 """CascadeDistiller: teacher, assistants and student, one architecture and one set of weights.
 
-Level 0 is the teacher, the model itself; level k sees the same weights through gates that remove
-`levels[k - 1]` of the budget, and through BatchNormalization layers of its own, because the
-levels' activation statistics differ. Each level is pruned by the gradient of its own loss, and
-guided by the next larger one (Miles & Mikolajczyk, "Cascaded channel pruning using hierarchical
-self-distillation", BMVC 2020). The own normalisation is ours, after slimmable networks.
+Level 0 is the teacher, the model itself or a frozen copy of it; level k sees the model's weights
+through gates that remove `levels[k - 1]` of the budget, and through BatchNormalization layers of
+its own, because the levels' activation statistics differ. Each level is pruned by the gradient of
+its own loss, and guided by the next larger one (Miles & Mikolajczyk, "Cascaded channel pruning
+using hierarchical self-distillation", BMVC 2020). The own normalisation is ours, after slimmable
+networks, and so is the frozen teacher.
 """
 
 import warnings
@@ -14,7 +15,14 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_cascade.cascade.levels import checked_levels, checked_weights, guides_of, levels_table
+from keras_cascade.cascade.levels import (
+    checked_levels,
+    checked_weights,
+    freeze_alike,
+    guides_of,
+    layers_by_original,
+    levels_table,
+)
 from keras_cascade.cascade.masked_levels import MaskedLevels
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import Ranking
@@ -32,9 +40,10 @@ class CascadeDistiller(MaskedLevels):
     levels and regularisers; `<level>_loss` and `<level>_kl` are its parts.
 
     Args:
-        model: a built Functional or Sequential `keras.Model` with one output. It is level 0 and
-            is trained in place. The weights of layers that are frozen (`trainable=False`) when
-            `compile` is called stay as they are in all levels; their channels may go all the same.
+        model: a built Functional or Sequential `keras.Model` with one output. It is level 0
+            (but see `freeze_teacher`) and is trained in place. The weights of layers that are
+            frozen (`trainable=False`) when `compile` is called stay as they are in all levels;
+            their channels may go all the same.
         levels: fractions of the budget to remove, strictly increasing in (0, 1): any number of
             assistants, then the student.
         budget: "macs" (of one example), "params", "channels" (of prunable groups), "latency" (on
@@ -50,7 +59,11 @@ class CascadeDistiller(MaskedLevels):
         momentum: of the moving average of saliency, in [0, 1).
         level_weights: what each level's loss is multiplied by in the sum that is minimised, the
             teacher's first: above 0, the teacher's may be 0; None: 1 for all. The masks do not
-            depend on them, other than by the weights that come of it.
+            depend on them, other than by the weights that come of it. A frozen teacher has no
+            loss: its entry must be 0, as None makes it.
+        freeze_teacher: whether level 0 is a copy of the model as it is now, run in inference mode
+            and never trained. The model's weights then are those of the other levels alone, its
+            BatchNormalization layers those of level 1, and the logs have no `teacher_loss`.
         distillation: stands in for the KL term: an object with
             `compute_loss(teacher_outputs, student_outputs)`. On several replicas it must be made
             of `keras.losses.Loss` objects, which divide by their number.
@@ -90,6 +103,7 @@ class CascadeDistiller(MaskedLevels):
         min_channels: int = 4,
         momentum: float = 0.99,
         level_weights: Sequence[float] | None = None,
+        freeze_teacher: bool = False,
         distillation: Any = None,
         name: str | None = None,
     ) -> None:
@@ -106,10 +120,11 @@ class CascadeDistiller(MaskedLevels):
             names,
             guides_of(names, guidance),
             momentum=momentum,
+            freeze_teacher=freeze_teacher,
             temperature=temperature,
             alpha=alpha,
             distillation=distillation,
-            weights=checked_weights(level_weights, names),
+            weights=checked_weights(level_weights, names, freeze_teacher),
             name=name or f"{model.name}_cascade",
         )
         self.levels, self.guidance = levels, guidance
@@ -198,12 +213,18 @@ class CascadeDistiller(MaskedLevels):
         index = self._index(level)
         keep = self._keep(index)
         self._warn_of_miss(index, keep)
-        return Surgeon(self._base, self.graph).extract(
+        small = Surgeon(self._base, self.graph).extract(
             self.graph.masks(keep),
             stand_in=self._own_layers[index],
             name=f"{self._base.name}_{self.level_names[index]}",
             verify=verify,
         )
+        if self._is_frozen(index):  # what is handed out may be trained where the model may
+            freeze_alike(self.graph, [layers_by_original(self.graph, small)])
+        return small
+
+    def _is_frozen(self, index):
+        return self.freeze_teacher and index == 0
 
     def _warn_of_miss(self, index, keep):
         name = self.level_names[index]
@@ -234,8 +255,12 @@ class CascadeDistiller(MaskedLevels):
         settings = self.get_config()
         for part in ("model", "distillation", "name"):
             del settings[part]
-        level = self.level_names[self._index(level)]
-        return pruning_record(self.graph, self.masks(level), level=level, **settings)
+        index = self._index(level)
+        name = self.level_names[index]
+        if self._is_frozen(index):  # it is cut from weights of its own
+            graph = ChannelGraph(self._members[name])
+            return pruning_record(graph, {}, level=name, **settings)
+        return pruning_record(self.graph, self.masks(index), level=name, **settings)
 
     def save_own_variables(self, store: Any) -> None:
         """As `GuidedTrainer`, and how far pruning has come."""
@@ -261,6 +286,7 @@ class CascadeDistiller(MaskedLevels):
             "min_channels": self._ranking.min_channels,
             "momentum": self._momentum,
             "level_weights": [self._member_weights[name] for name in self.level_names],
+            "freeze_teacher": self.freeze_teacher,
             "distillation": keras.saving.serialize_keras_object(self.distillation),
             "name": self.name,
         }

@@ -1,8 +1,9 @@
 """MaskedLevels: members that see one set of weights through masks of their own.
 
-Level 0 is a traced model itself; each further level sees its weights through gates, which take away
-the masked channels and from whose gradients saliency is gathered, and through BatchNormalization
-layers of its own. What the masks should be is the concern of `CascadeDistiller`.
+Level 0 is a traced model itself, or a frozen copy of it; each further level sees the model's
+weights through gates, which take away the masked channels and from whose gradients saliency is
+gathered, and through BatchNormalization layers of its own. What the masks should be is the concern
+of `CascadeDistiller`.
 """
 
 import numbers
@@ -14,10 +15,11 @@ from keras import ops
 
 from keras_cascade.cascade import replicas
 from keras_cascade.cascade.guided import GuidedTrainer
-from keras_cascade.cascade.levels import freeze_alike, own_normalisations
+from keras_cascade.cascade.levels import freeze_alike, layers_by_original, own_normalisations
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency import ChannelGates
 from keras_cascade.saliency.gates import gradient_probe
+from keras_cascade.surgery import Surgeon
 from keras_cascade.surgery.sliced import SlicedModel
 from keras_cascade.surgery.views import build_view
 from keras_cascade.typing import Floats, Level, Masks, Tensor
@@ -31,6 +33,7 @@ class MaskedLevels(GuidedTrainer):
         names: list of the levels' names, the largest first; the first is the model itself.
         guides: dict from a level's name to the list of names of its guides.
         momentum: of the moving average of saliency, in [0, 1).
+        freeze_teacher: whether the first is a frozen copy of the model instead.
         **options: further arguments of `GuidedTrainer`.
     """
 
@@ -41,19 +44,27 @@ class MaskedLevels(GuidedTrainer):
         guides: dict[str, list[str]],
         *,
         momentum: float,
+        freeze_teacher: bool,
         **options: Any,
     ) -> None:
         gates = [
             ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
             for n in names[1:]
         ]
-        own_layers = [{}] + [own_normalisations(graph, n) for n in names[1:]]
-        views = [build_view(graph, name=names[0])] + [
+        if freeze_teacher:
+            teacher = Surgeon(graph.model, graph).extract({}, verify=False)
+            # The model's own normalisations would be in no level: the next one has them.
+            own_layers = [layers_by_original(graph, teacher), {}]
+        else:
+            teacher, own_layers = build_view(graph, name=names[0]), [{}]
+        own_layers += [own_normalisations(graph, n) for n in names[len(own_layers) :]]
+        views = [teacher] + [
             build_view(graph, g, own, name=n, gate_weights=True)
             for n, g, own in zip(names[1:], gates, own_layers[1:], strict=True)
         ]
+        options["frozen"] = names[:1] if freeze_teacher else ()
         super().__init__(dict(zip(names, views, strict=True)), guides, **options)
-        self.graph, self.level_names = graph, names
+        self.graph, self.level_names, self.freeze_teacher = graph, names, freeze_teacher
         self._gates, self._momentum = gates, momentum
         self._own_layers = own_layers
         self._sliced: types.MappingProxyType[str, SlicedModel] | None = None
@@ -80,7 +91,7 @@ class MaskedLevels(GuidedTrainer):
             ValueError: a loss for which no KL is defined; gradient accumulation or use_ema.
         """
         super().compile(*args, **kwargs)
-        freeze_alike(self.graph, self._own_layers)  # such changes count from `compile` on
+        freeze_alike(self.graph, self._own_layers[1:])  # such changes count from `compile` on
         # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         if optimizer.gradient_accumulation_steps:

@@ -25,6 +25,8 @@ class Settings:
         seed: of initial weights, data order, augmentation and dropout.
         jit_compile: None lets Keras decide on an accelerator and turns XLA off on a CPU, where
             TensorFlow is slower with it.
+        freeze_teacher: whether the cascade's teacher stays as it was before; see
+            `CascadeDistiller`.
     """
 
     teacher_epochs: int = 30
@@ -46,6 +48,7 @@ class Settings:
     prune_learning_rate: float = 0.02
     seed: int = 0
     jit_compile: bool | None = None
+    freeze_teacher: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("teacher_epochs", 0), ("epochs", 1), ("recover_epochs", 0)):

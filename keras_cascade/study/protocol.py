@@ -5,6 +5,9 @@ import dataclasses
 from keras_cascade.recipe import Settings
 from keras_cascade.typing import Criterion, Record, Scope
 
+# What rows of before these were there were made with.
+_LATER = {"replicas": 1, "synchronized": False, "freeze_teacher": False}
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -45,7 +48,8 @@ class Protocol:
         settings = flat.pop("settings")
         for own in ("levels", "seed", "scope"):
             settings.pop(own)
-        for later in ("replicas", "synchronized"):  # rows of before these had such defaults
-            if flat[later] == getattr(Protocol, later):
-                flat.pop(later)
-        return {**settings, **flat, "cascade_scope": self.settings.scope}
+        row = {**settings, **flat, "cascade_scope": self.settings.scope}
+        for later, default in _LATER.items():
+            if row[later] == default:
+                row.pop(later)
+        return row

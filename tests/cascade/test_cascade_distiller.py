@@ -202,6 +202,7 @@ def test_bad_arguments():
         ({"level_weights": (1.0,)}, "level_weights must be 2 numbers, for teacher, student: above"),
         ({"level_weights": (1.0, 0.0)}, "above 0, the teacher's at least 0"),
         ({"level_weights": (-1.0, 1.0)}, "above 0, the teacher's at least 0"),
+        ({"level_weights": (1.0, 1.0), "freeze_teacher": True}, "the first, must be 0; got"),
         ({"round_to": 16}, "level: 20.00% .* at most 0.00%"),
     ):
         with pytest.raises(ValueError, match=message):
