@@ -1,5 +1,6 @@
 """A small run that takes states and goes on from them, as a new process would."""
 
+import dataclasses
 import types
 
 import keras
@@ -24,7 +25,7 @@ def network():
     return keras.Model(inputs, layers.Dense(4)(x))
 
 
-def run(backup, *callbacks):
+def run(backup, *callbacks, **settings):
     """A new process's part: everything is made anew. Returns the cascade and its logs."""
     keras.utils.set_random_seed(7)
     model = network()
@@ -36,7 +37,8 @@ def run(backup, *callbacks):
         return epochs.flat_map(lambda epoch: data.shuffle(len(x), epoch).batch(8))
 
     images = types.SimpleNamespace(from_epoch=from_epoch, test=data.batch(8), steps_per_epoch=STEPS)
-    return recipe.train_cascade(model, images, SETTINGS, callbacks, backup)
+    chosen = dataclasses.replace(SETTINGS, **settings)
+    return recipe.train_cascade(model, images, chosen, callbacks, backup)
 
 
 def state(cascade):

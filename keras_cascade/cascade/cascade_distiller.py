@@ -1,53 +1,37 @@
 """CascadeDistiller: teacher, assistants and student, one architecture and one set of weights.
 
-Level 0 is the teacher, the model itself; level k sees the same weights through gates that remove
-`levels[k - 1]` of the budget, and through BatchNormalization layers of its own, because the
-levels' activation statistics differ. Each level is pruned by the gradient of its own loss, and
-guided by the next larger one (Miles & Mikolajczyk, "Cascaded channel pruning using hierarchical
-self-distillation", BMVC 2020). The own normalisation is ours, after slimmable networks.
+Level 0 is the teacher, the model itself or a frozen copy of it; level k sees the model's weights
+through gates that remove `levels[k - 1]` of the budget, and through BatchNormalization layers of
+its own, because the levels' activation statistics differ. Each level is pruned by the gradient of
+its own loss, and guided by the next larger one (Miles & Mikolajczyk, "Cascaded channel pruning
+using hierarchical self-distillation", BMVC 2020). The own normalisation is ours, after slimmable
+networks, and so is the frozen teacher.
 """
 
-import numbers
-import types
 import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_cascade.cascade import replicas
-from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.cascade.levels import (
     checked_levels,
     checked_weights,
     freeze_alike,
     guides_of,
+    layers_by_original,
     levels_table,
-    own_normalisations,
 )
+from keras_cascade.cascade.masked_levels import MaskedLevels
 from keras_cascade.graph import ChannelGraph
-from keras_cascade.saliency import ChannelGates, Ranking
-from keras_cascade.saliency.gates import gradient_probe
+from keras_cascade.saliency import Ranking
 from keras_cascade.surgery import Surgeon, pruning_record
-from keras_cascade.surgery.sliced import SlicedModel
-from keras_cascade.surgery.views import build_view
-from keras_cascade.typing import (
-    Budget,
-    Config,
-    Floats,
-    Guidance,
-    Level,
-    Masks,
-    Record,
-    Scope,
-    Tensor,
-)
+from keras_cascade.typing import Budget, Config, Guidance, Level, Record, Scope
 
 
 @keras.saving.register_keras_serializable(package="keras_cascade")
-class CascadeDistiller(GuidedTrainer):
+class CascadeDistiller(MaskedLevels):
     """Trains a teacher-assistants-student cascade on one set of weights, and prunes it.
 
     Used with plain `compile`, `fit`, `evaluate` and `predict`; pruning happens in `fit` with a
@@ -56,9 +40,10 @@ class CascadeDistiller(GuidedTrainer):
     levels and regularisers; `<level>_loss` and `<level>_kl` are its parts.
 
     Args:
-        model: a built Functional or Sequential `keras.Model` with one output. It is level 0 and
-            is trained in place. The weights of layers that are frozen (`trainable=False`) when
-            `compile` is called stay as they are in all levels; their channels may go all the same.
+        model: a built Functional or Sequential `keras.Model` with one output. It is level 0
+            (but see `freeze_teacher`) and is trained in place. The weights of layers that are
+            frozen (`trainable=False`) when `compile` is called stay as they are in all levels;
+            their channels may go all the same.
         levels: fractions of the budget to remove, strictly increasing in (0, 1): any number of
             assistants, then the student.
         budget: "macs" (of one example), "params", "channels" (of prunable groups), "latency" (on
@@ -74,7 +59,15 @@ class CascadeDistiller(GuidedTrainer):
         momentum: of the moving average of saliency, in [0, 1).
         level_weights: what each level's loss is multiplied by in the sum that is minimised, the
             teacher's first: above 0, the teacher's may be 0; None: 1 for all. The masks do not
-            depend on them, other than by the weights that come of it.
+            depend on them, other than by the weights that come of it. A frozen teacher has no
+            loss: its entry must be 0, as None makes it.
+        freeze_teacher: whether level 0 is a copy of the model as it is now, run in inference mode
+            and never trained. The model's weights then are those of the other levels alone, its
+            BatchNormalization layers those of level 1, and the logs have no `teacher_loss`.
+        own_normalisation: whether each level has BatchNormalization layers of its own; otherwise
+            all are normalised by the model's, whose moments then are of all levels mixed.
+        hard_masks: whether a channel that a level has lost stays lost; otherwise it comes back as
+            soon as its saliency ranks it among those to keep.
         distillation: stands in for the KL term: an object with
             `compute_loss(teacher_outputs, student_outputs)`. On several replicas it must be made
             of `keras.losses.Loss` objects, which divide by their number.
@@ -114,6 +107,9 @@ class CascadeDistiller(GuidedTrainer):
         min_channels: int = 4,
         momentum: float = 0.99,
         level_weights: Sequence[float] | None = None,
+        freeze_teacher: bool = False,
+        own_normalisation: bool = True,
+        hard_masks: bool = False,
         distillation: Any = None,
         name: str | None = None,
     ) -> None:
@@ -125,49 +121,24 @@ class CascadeDistiller(GuidedTrainer):
         for level in levels:
             ranking.check(level, "level")
         names = ["teacher", *(f"ta{k}" for k in range(1, len(levels))), "student"]
-        guides = guides_of(names, guidance)
-        weights = checked_weights(level_weights, names)
-        gates = [
-            ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
-            for n in names[1:]
-        ]
-        own_layers = [{}] + [own_normalisations(graph, n) for n in names[1:]]
-        views = [build_view(graph, name="teacher")] + [
-            build_view(graph, g, own, name=n, gate_weights=True)
-            for n, g, own in zip(names[1:], gates, own_layers[1:], strict=True)
-        ]
         super().__init__(
-            dict(zip(names, views, strict=True)),
-            guides,
+            graph,
+            names,
+            guides_of(names, guidance),
+            momentum=momentum,
+            freeze_teacher=freeze_teacher,
+            own_normalisation=own_normalisation,
             temperature=temperature,
             alpha=alpha,
             distillation=distillation,
-            weights=weights,
+            weights=checked_weights(level_weights, names, freeze_teacher),
             name=name or f"{model.name}_cascade",
         )
-        self.graph, self.level_names = graph, names
-        self.levels, self.guidance = levels, guidance
+        self.levels, self.guidance, self.hard_masks = levels, guidance, hard_masks
         self.budget, self.scope = budget, scope
-        self._ranking, self._gates, self._momentum = ranking, gates, momentum
-        self._own_layers = own_layers
+        self._ranking = ranking
         self._base = model
         self.schedule_step = 0
-        self._sliced: types.MappingProxyType[str, SlicedModel] | None = None
-        self._loss_scale = self.add_weight(
-            shape=(),
-            initializer="zeros",
-            overwrite_with_gradient=True,
-            aggregation="sum",
-            dtype="float32",
-            autocast=False,
-            name="loss_scale",
-        )
-
-    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
-        """All levels' outputs: dict from level name to tensor."""
-        if training and not self.sliced:
-            self._fold_saliency()
-        return super().call(inputs, training=training)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As `GuidedTrainer.compile`.
@@ -177,63 +148,8 @@ class CascadeDistiller(GuidedTrainer):
         """
         super().compile(*args, **kwargs)
         self.schedule_step = 0
-        freeze_alike(self.graph, self._own_layers)  # such changes count from `compile` on
-        # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if optimizer.gradient_accumulation_steps:
-            raise ValueError(
-                "With gradient_accumulation_steps no saliency can be had: of weights that an "
-                "optimizer assigns, as it does the gates' gradients, Keras keeps the largest of "
-                "the accumulated gradients and not their sum. Use a larger batch."
-            )
-        if optimizer.use_ema:
-            raise ValueError(
-                "With use_ema=True Keras tries to average the gates' gradients too, and fails. "
-                "Use use_ema=False; the extracted student may be trained on with it."
-            )
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The sum of the levels' losses and the regularisers; a scalar tensor."""
-        loss = super().compute_loss(*args, **kwargs)
-        if self.sliced:  # the optimizer assigns probes a gradient, so there must be one
-            probes = [self._loss_scale, *(gates.probe for gates in self._gates)]
-            return loss + ops.cast(0.0 * sum(ops.sum(probe) for probe in probes), loss.dtype)
-        probe = gradient_probe(self._loss_scale) / replicas.count()
-        return loss + ops.cast(probe, loss.dtype)
-
-    # Masks
-
-    def masks(self, level: Level = -1) -> Masks:
-        """The present masks of a level.
-
-        Args:
-            level: its number (0 = teacher, -1 = student) or its name.
-
-        Returns:
-            Dict from each prunable group's name to a bool array, True = keep.
-        """
-        return self.graph.masks(self._keep(self._index(level)))
-
-    def set_masks(self, level: Level, masks: Masks) -> None:
-        """Sets the masks of a level by hand.
-
-        Args:
-            level: its number or name; not the teacher.
-            masks: dict from group name to a bool array, True = keep.
-
-        Raises:
-            ValueError: bad masks, or the teacher, which is never masked.
-        """
-        index = self._index(level)
-        if index == 0:
-            raise ValueError("The teacher (level 0) has no masks: nothing of it is removed.")
-        self.unslice_levels()
-        self._gates[index - 1].mask.assign(self.graph.keep_vector(masks).astype("float32"))
-
-    def saliency(self, level: Level = -1) -> dict[str, Floats]:
-        """The present saliency of a level: dict from each prunable group to a float array."""
-        values = self._saliency_of(self._pruned_index(level))
-        return {group.name: values[group.units].copy() for group in self.graph.prunable_groups}
+    # Targets
 
     def update_masks(self, progress: float = 1.0) -> dict[str, int]:
         """Ranks every level's channels anew and sets its masks.
@@ -248,7 +164,12 @@ class CascadeDistiller(GuidedTrainer):
         flips = {}
         for index, level in enumerate(self.levels):
             before = self._keep(index + 1)
-            keep = self._ranking.keep(self._saliency_of(index), level * progress)
+            saliency = self._saliency_of(index)
+            if self.hard_masks:  # what is lost ranks below all that a channel may have
+                saliency = np.where(before, saliency, -1.0)
+            keep = self._ranking.keep(saliency, level * progress)
+            if self.hard_masks:
+                keep &= before
             self._gates[index].mask.assign(keep.astype("float32"))
             flips[self.level_names[index + 1]] = int((before != keep).sum())
         return flips
@@ -285,53 +206,6 @@ class CascadeDistiller(GuidedTrainer):
         }
         return {name: reason for name, reason in reasons.items() if reason}
 
-    # Slices
-
-    @property
-    def sliced(self) -> bool:
-        """Whether `slice_levels` is in force."""
-        return self._sliced is not None
-
-    def slice_levels(self) -> None:
-        """From now on computes levels with slices of the shared weights, at the present masks.
-
-        Losses and updates are those of the masked levels, but a step costs what the small models
-        cost. No saliency is gathered, so it is for training after the last mask update; whatever
-        changes masks undoes it. Dropout draws other numbers, and an `activity_regularizer` no
-        longer counts removed channels.
-        """
-        self._fold_saliency()
-        for variable in (self._loss_scale, *(gates.probe for gates in self._gates)):
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
-        views = {
-            name: SlicedModel(self.graph, self.masks(name), self._own_layers[index])
-            for index, name in enumerate(self.level_names)
-            if index
-        }
-        # A proxy, because Keras would take layers in a dict for parts of this model.
-        self._sliced = types.MappingProxyType(views)
-        self._trace_anew()
-
-    def unslice_levels(self) -> None:
-        """Computes the levels by masks again; does nothing if they are."""
-        if self.sliced:
-            self._sliced = None
-            self._trace_anew()
-
-    def _trace_anew(self):
-        if self.train_function is not None:
-            self.make_train_function(force=True)
-        self.test_function = None
-
-    def _fold_saliency(self):
-        for index, gates in enumerate(self._gates):
-            gates.fold(self._scale_of(index))
-
-    def _computer_of(self, name):
-        if self.sliced and name in self._sliced:
-            return self._sliced[name]
-        return super()._computer_of(name)
-
     # Results
 
     def extract(self, level: Level = -1, *, verify: bool = True) -> keras.Model:
@@ -351,12 +225,18 @@ class CascadeDistiller(GuidedTrainer):
         index = self._index(level)
         keep = self._keep(index)
         self._warn_of_miss(index, keep)
-        return Surgeon(self._base, self.graph).extract(
+        small = Surgeon(self._base, self.graph).extract(
             self.graph.masks(keep),
             stand_in=self._own_layers[index],
             name=f"{self._base.name}_{self.level_names[index]}",
             verify=verify,
         )
+        if self._is_frozen(index):  # what is handed out may be trained where the model may
+            freeze_alike(self.graph, [layers_by_original(self.graph, small)])
+        return small
+
+    def _is_frozen(self, index):
+        return self.freeze_teacher and index == 0
 
     def _warn_of_miss(self, index, keep):
         name = self.level_names[index]
@@ -387,8 +267,12 @@ class CascadeDistiller(GuidedTrainer):
         settings = self.get_config()
         for part in ("model", "distillation", "name"):
             del settings[part]
-        level = self.level_names[self._index(level)]
-        return pruning_record(self.graph, self.masks(level), level=level, **settings)
+        index = self._index(level)
+        name = self.level_names[index]
+        if self._is_frozen(index):  # it is cut from weights of its own
+            graph = ChannelGraph(self._members[name])
+            return pruning_record(graph, {}, level=name, **settings)
+        return pruning_record(self.graph, self.masks(index), level=name, **settings)
 
     def save_own_variables(self, store: Any) -> None:
         """As `GuidedTrainer`, and how far pruning has come."""
@@ -414,6 +298,9 @@ class CascadeDistiller(GuidedTrainer):
             "min_channels": self._ranking.min_channels,
             "momentum": self._momentum,
             "level_weights": [self._member_weights[name] for name in self.level_names],
+            "freeze_teacher": self.freeze_teacher,
+            "own_normalisation": self.own_normalisation,
+            "hard_masks": self.hard_masks,
             "distillation": keras.saving.serialize_keras_object(self.distillation),
             "name": self.name,
         }
@@ -424,30 +311,3 @@ class CascadeDistiller(GuidedTrainer):
         for key in ("model", "distillation"):
             config[key] = keras.saving.deserialize_keras_object(config[key])
         return cls(**config)
-
-    def _saliency_of(self, index):
-        return self._gates[index].current_saliency(self._scale_of(index))
-
-    def _scale_of(self, index):
-        """What the loss behind the gates of a pruned level was multiplied by in the last step."""
-        weight = self._member_weights[self.level_names[index + 1]]
-        return ops.convert_to_tensor(self._loss_scale) * weight
-
-    def _index(self, level):
-        if isinstance(level, str) and level in self.level_names:
-            return self.level_names.index(level)
-        count = len(self.level_names)
-        if isinstance(level, numbers.Integral) and -count <= level < count:
-            return level % count
-        raise ValueError(f"No level {level!r}: use 0 to {count - 1} or {self.level_names}.")
-
-    def _pruned_index(self, level):
-        index = self._index(level)
-        if index == 0:
-            raise ValueError("The teacher (level 0) has no gates and so no saliency.")
-        return index - 1
-
-    def _keep(self, index):
-        if index == 0:
-            return self.graph.keep_vector()
-        return keras.ops.convert_to_numpy(self._gates[index - 1].mask) > 0.5

@@ -52,12 +52,8 @@ class Distiller(GuidedTrainer):
         name: str | None = None,
     ) -> None:
         check_same_output(student, teacher)
-        frozen = copy_model(teacher)
-        frozen.trainable = False
-        for layer in frozen.layers:  # what it would add to the loss is not the student's
-            layer.activity_regularizer = None
         super().__init__(
-            {"teacher": frozen, "student": student},
+            {"teacher": copy_model(teacher), "student": student},
             {"teacher": [], "student": ["teacher"]},
             temperature=temperature,
             alpha=alpha,

@@ -60,6 +60,7 @@ class GuidedTrainer(keras.Model):
         self._members = dict(members)
         self._guides = guides
         self._frozen = tuple(frozen)
+        self._freeze_members()
         self._member_weights = dict.fromkeys(members, 1.0) | dict(weights or {})
         self._main = list(members)[-1]
         self.temperature, self.alpha, self.distillation = temperature, alpha, distillation
@@ -107,6 +108,7 @@ class GuidedTrainer(keras.Model):
         Raises:
             ValueError: a loss for which no KL is defined.
         """
+        self._freeze_members()  # who set `trainable` on this trainer, set it on all it holds
         self._targets = Targets.of(loss, self.output_classes)
         if self.distillation is None:
             if self._targets is None:
@@ -252,6 +254,13 @@ class GuidedTrainer(keras.Model):
         return results
 
     @property
+    def losses(self) -> list[Tensor]:
+        """What layers and regularisers add to the loss; without what frozen members would."""
+        frozen = [term for name in self._frozen for term in self._members[name].losses]
+        left_out = set(map(id, frozen))
+        return [term for term in super().losses if id(term) not in left_out]
+
+    @property
     def metrics(self) -> list[keras.Metric]:
         """All members' metrics, so that each is reset and carried along."""
         members = getattr(self, "_others", {}).values()
@@ -286,6 +295,10 @@ class GuidedTrainer(keras.Model):
             state.assign(store[f"seed_{index}"])
 
     # Pieces
+
+    def _freeze_members(self):
+        for name in self._frozen:
+            self._members[name].trainable = False
 
     def _computer_of(self, name):
         """What computes a member's output."""

@@ -25,23 +25,32 @@ def checked_levels(levels: float | Sequence[float]) -> tuple[float, ...]:
     return levels
 
 
-def checked_weights(weights, names):
+def checked_weights(weights, names, freeze_teacher=False):
     """The weights of the levels' losses as a dict from level name to float.
 
     Args:
-        weights: a number a level, the teacher's first; None: 1 for all.
+        weights: a number a level, the teacher's first; None: 1 for all that are trained.
         names: list of the levels' names.
+        freeze_teacher: whether the teacher is not trained, and so has no loss.
 
     Raises:
-        ValueError: not one for each level, one that is not finite, a negative one, or 0 for
-            another level than the teacher, whose masks would know nothing then.
+        ValueError: not one for each level, one that is not finite, a negative one, 0 for
+            another level than the teacher, whose masks would know nothing then, or above 0 for
+            a frozen teacher.
     """
-    values = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
+    if weights is None:
+        weights = [0.0 if freeze_teacher else 1.0] + [1.0] * (len(names) - 1)
+    values = [float(weight) for weight in weights]
     good = len(values) == len(names) and all(map(np.isfinite, values))
     if not good or values[0] < 0 or min(values[1:]) <= 0:
         raise ValueError(
             f"level_weights must be {len(names)} numbers, for {', '.join(names)}: above 0, the "
             f"teacher's at least 0; got {weights}."
+        )
+    if freeze_teacher and values[0]:
+        raise ValueError(
+            f"With freeze_teacher=True the teacher is not trained and has no loss to weigh: its "
+            f"entry of level_weights, the first, must be 0; got {weights}."
         )
     return dict(zip(names, values, strict=True))
 
@@ -84,12 +93,22 @@ def own_normalisations(graph, level):
     return own
 
 
+def layers_by_original(graph, copy):
+    """The layers of a model's copy (see `copy_model`), by the id of the original.
+
+    Args:
+        graph: the model's `ChannelGraph`.
+        copy: `keras.Model`.
+    """
+    return {id(layer): copy.get_layer(name) for name, layer in graph.trace.layers.items()}
+
+
 def freeze_alike(graph, own_layers):
-    """Makes each level's own layers trainable where the originals are now, and only there.
+    """Makes layers that stand in for others trainable where those are now, and only there.
 
     Args:
         graph: `ChannelGraph`.
-        own_layers: list of dicts from an original's id to the level's own layer.
+        own_layers: list of dicts from an original's id to what stands in for it.
     """
     for layer in graph.trace.layers.values():
         for own in own_layers:

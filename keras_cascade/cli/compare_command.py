@@ -61,6 +61,11 @@ flags.DEFINE_enum(
 flags.DEFINE_enum(
     "guidance", _RECIPE.guidance, ["cascade", "dense", "teacher"], "Who guides a cascade's level."
 )
+flags.DEFINE_bool(
+    "freeze_teacher",
+    _RECIPE.freeze_teacher,
+    "Level 0 of the cascades is a frozen copy of the teacher; else it is trained on as the others.",
+)
 flags.DEFINE_float("momentum", _RECIPE.momentum, "Of the moving average of saliency.")
 flags.DEFINE_float(
     "end", _RECIPE.end, "Masks are fixed after this fraction of the epochs without recovery."

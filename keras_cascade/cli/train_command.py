@@ -75,6 +75,11 @@ flags.DEFINE_enum(
     ["cascade", "dense", "teacher"],
     "Who guides a level: the next larger one, all larger ones, or the teacher.",
 )
+flags.DEFINE_bool(
+    "freeze_teacher",
+    _DEFAULT.freeze_teacher,
+    "Level 0 of the cascade is a frozen copy of the teacher; else it is trained on as the others.",
+)
 flags.DEFINE_enum(
     "scope",
     _DEFAULT.scope,

@@ -59,6 +59,9 @@ def make_cascade(model: keras.Model, settings: Settings) -> CascadeDistiller:
         round_to=settings.round_to,
         min_channels=settings.min_channels,
         momentum=settings.momentum,
+        freeze_teacher=settings.freeze_teacher,
+        own_normalisation=settings.own_normalisation,
+        hard_masks=settings.hard_masks,
     )
 
 
@@ -73,7 +76,8 @@ def train_cascade(
     """Trains and prunes the cascade of a model, in place.
 
     Args:
-        model: the trained teacher; it becomes level 0.
+        model: the trained teacher; it becomes level 0, or with `settings.freeze_teacher` what
+            the other levels share.
         data: see the module.
         settings: `Settings`.
         callbacks: further Keras callbacks.

@@ -19,9 +19,19 @@ _OF_TEACHERS = (
     "teacher_epochs",
     "weight_decay",
 )
-# Fields that rows of before them do not have; they had these defaults.
-_LATER = ("replicas", "synchronized", "spacing", "shape_of", "watch_test", "litert")
-_LATER_SETTINGS = ("recover_from",)
+# What rows of before these were there were made with.
+_LATER = {
+    "freeze_teacher": False,
+    "hard_masks": False,
+    "litert": True,
+    "own_normalisation": True,
+    "recover_from": "original",
+    "replicas": 1,
+    "shape_of": "cascade_0",
+    "spacing": "even",
+    "synchronized": False,
+    "watch_test": False,
+}
 # Of the settings: each cell's own, and one that `as_dict` has under another name.
 _OWN = ("levels", "seed", "scope")
 _SPACINGS = ("even", "geometric")
@@ -110,14 +120,8 @@ class Protocol:
         settings = flat.pop("settings")
         for own in _OWN:
             settings.pop(own)
-        for fields, values, later in (
-            (Protocol, flat, _LATER),
-            (Settings, settings, _LATER_SETTINGS),
-        ):
-            for name in later:
-                if values[name] == getattr(fields, name):
-                    values.pop(name)
-        return {**settings, **flat, "cascade_scope": self.settings.scope}
+        row = {**settings, **flat, "cascade_scope": self.settings.scope}
+        return {name: row[name] for name in row if (name, row[name]) not in _LATER.items()}
 
     def teacher_recipe(self) -> Record:
         """Of `as_dict`, what a teacher depends on."""

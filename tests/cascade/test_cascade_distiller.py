@@ -202,6 +202,7 @@ def test_bad_arguments():
         ({"level_weights": (1.0,)}, "level_weights must be 2 numbers, for teacher, student: above"),
         ({"level_weights": (1.0, 0.0)}, "above 0, the teacher's at least 0"),
         ({"level_weights": (-1.0, 1.0)}, "above 0, the teacher's at least 0"),
+        ({"level_weights": (1.0, 1.0), "freeze_teacher": True}, "the first, must be 0; got"),
         ({"round_to": 16}, "level: 20.00% .* at most 0.00%"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -265,3 +266,45 @@ def test_evaluate_names_each_result_once(fitted):
     as_list = cascade.evaluate(x, y, verbose=0)
     assert dict(zip(cascade.metrics_names, as_list, strict=True)) == results
     np.testing.assert_allclose(cascade.predict_on_batch(x), cascade.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_hard_masks_give_nothing_back(rng, scope):
+    def kept(hard_masks):
+        """The student's keep vectors as its saliency is drawn anew before every update."""
+        cascade = kc.CascadeDistiller(
+            networks.small_convnet(), 0.6, min_channels=1, scope=scope, hard_masks=hard_masks
+        )
+        found = []
+        for progress in np.linspace(0.1, 1.0, 10):
+            cascade._gates[0].saliency.assign(
+                rng.lognormal(sigma=2.0, size=cascade.graph.num_units)
+            )
+            cascade.update_masks(progress)
+            found.append(cascade.graph.keep_vector(cascade.masks()))
+        assert 1 - cascade.remaining()["student"] == pytest.approx(0.6, abs=0.08)
+        return np.array(found)
+
+    soft, hard = kept(False), kept(True)
+    assert (~soft[:-1] & soft[1:]).any()
+    assert not (~hard[:-1] & hard[1:]).any()
+
+
+def test_without_normalisations_of_its_own_a_level_has_the_models():
+    model = networks.small_convnet()
+    own, shared = (
+        kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, own_normalisation=one)
+        for one in (True, False)
+    )
+    normalisations = [
+        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    weights = sum(len(layer.weights) for layer in normalisations)
+    assert weights and len(own.weights) == len(shared.weights) + 2 * weights
+    assert {id(weight) for weight in model.weights} <= {id(weight) for weight in shared.weights}
+    again = kc.CascadeDistiller.from_config(shared.get_config())
+    assert not again.own_normalisation and len(again.weights) == len(shared.weights)
+    shared.update_masks()
+    x, _ = networks.examples_for(model, 4)
+    expected = shared(x, training=False)["student"]
+    np.testing.assert_allclose(shared.extract()(x, training=False), expected, atol=1e-5)

@@ -71,9 +71,13 @@ def distiller():
     return made
 
 
-def test_cascade_on_replicas():
+@pytest.mark.parametrize("freeze_teacher", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_cascade_on_replicas(freeze_teacher):
+    def make():
+        return cascade(freeze_teacher=freeze_teacher)
+
     runs = [
-        fitted(cascade, distributed, [kc.CascadeCallback(end=16, frequency=1)])
+        fitted(make, distributed, [kc.CascadeCallback(end=16, frequency=1)])
         for distributed in (False, True)
     ]
     assert_alike(*runs)
@@ -141,4 +145,4 @@ def test_on_four_replicas():
         timeout=600,
     )
     assert result.returncode == 0, result.stdout
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout

@@ -1,5 +1,7 @@
 """Levels computed with slices of the weights train as masked ones do."""
 
+import types
+
 import keras
 import networks
 import numpy as np
@@ -50,11 +52,11 @@ def slow(name):
     return pytest.param(name, marks=pytest.mark.slow)
 
 
-def pruned(name, **options):
-    """A compiled cascade whose levels have masks, and data."""
+def pruned(name, levels=types.MappingProxyType({}), **options):
+    """A compiled cascade whose levels have masks, and data; `levels` are further arguments."""
     keras.utils.set_random_seed(7)
     model = networks.unsettled(MODELS[name]())
-    cascade = kc.CascadeDistiller(model, (0.2, 0.4), min_channels=1, momentum=0.5)
+    cascade = kc.CascadeDistiller(model, (0.2, 0.4), min_channels=1, momentum=0.5, **levels)
     cascade.compile(keras.optimizers.SGD(0.02, momentum=0.9), LOSS, metrics=["accuracy"], **options)
     x, y = networks.examples_for(model, 8 * STEPS)
     random = np.random.default_rng(0)
@@ -74,21 +76,38 @@ def trained(name, sliced, **options):
     return cascade, logs.history
 
 
+def weights_alike(cascade):
+    """The model's weights; without normalisation that is a pruned level's.
+
+    That one's moving statistics of removed channels are those of masked ones, or stay as they are.
+    """
+    found = cascade.graph.trace.layers.values()
+    if cascade.freeze_teacher or not cascade.own_normalisation:
+        found = [layer for layer in found if not isinstance(layer, layers.BatchNormalization)]
+    return [weight for layer in found for weight in layer.weights]
+
+
 def assert_close(one, other, atol):
     one, other = map(keras.ops.convert_to_numpy, (one, other))
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=atol)
 
 
+@pytest.mark.parametrize(
+    "levels",
+    [{}, {"freeze_teacher": True}, {"own_normalisation": False}],
+    ids=["trained", "frozen", "shared_normalisation"],
+)
 @pytest.mark.parametrize("name", ["convnet", *map(slow, MORE)])
-def test_losses_and_updates_are_those_of_masked_levels(name):
-    masked, expected = trained(name, sliced=False)
-    sliced, found = trained(name, sliced=True)
+def test_losses_and_updates_are_those_of_masked_levels(name, levels):
+    masked, expected = trained(name, sliced=False, levels=levels)
+    sliced, found = trained(name, sliced=True, levels=levels)
     assert sliced.sliced and not masked.sliced
     assert found.keys() == expected.keys()
     for key, values in expected.items():
         np.testing.assert_allclose(found[key], values, rtol=1e-5, atol=1e-6, err_msg=key)
     moved = 0.0
-    bases = masked._base.weights, sliced._base.weights, pruned(name)[0]._base.weights
+    cascades = masked, sliced, pruned(name, levels)[0]
+    bases = [weights_alike(cascade) for cascade in cascades]
     for one, other, start in zip(*bases, strict=True):
         change = one.numpy() - start.numpy()
         moved = max(moved, np.abs(change).max())

@@ -191,7 +191,7 @@ def test_train_goes_on_from_a_model_with_images_of_ones_own(model_file, tmp_path
         arrays[f"y_{split}"] = np.arange(count) % 4
     np.savez(tmp_path / "images.npz", **arrays)
     flags = ["--epochs=2", "--recover_epochs=1", "--levels=0.3,0.6", "--min_channels=1"]
-    given = [f"--dataset={tmp_path / 'images.npz'}", "--batch_size=16", *flags]
+    given = [f"--dataset={tmp_path / 'images.npz'}", "--batch_size=16", "--freeze_teacher", *flags]
     logs = tmp_path / "logs"
     (outcome, wrong) = command_lines.run(
         "train",
@@ -210,10 +210,13 @@ def test_train_goes_on_from_a_model_with_images_of_ones_own(model_file, tmp_path
     assert {name: levels[name]["params"] for name in levels} == {
         name: rows[name]["params"] for name in ("teacher", "ta1", "student")
     }
+    assert rows["teacher"]["accuracy"] == rows["original"]["accuracy"]  # it was frozen
+    assert "teacher_loss" not in results["history"]
     page = Page((tmp_path / "run" / "report.html").read_text())
     assert results["command"] in "".join(page.text)
     assert f"{rows['student']['macs']:,}" in str(dict(page.tables)["Models"])
     assert len(list((tmp_path / "logs").glob("events.out.tfevents.*"))) == 1
     manifest = json.loads((tmp_path / "run" / "student" / "manifest.json").read_text())
+    assert manifest["pruning"]["freeze_teacher"] is True
     assert manifest["pruning"]["level"] == "student" and manifest["examples"] == "given"
     assert_one_line(wrong, "maps (8, 8, 2) to (4,); digits has images (8, 8, 1) and 10 classes")

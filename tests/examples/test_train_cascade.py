@@ -61,6 +61,7 @@ def test_help_is_readable():
         "recover_epochs",
         "levels",
         "round_to",
+        "freeze_teacher",
         "strategy",
     ):
         assert f"--{flag}:" in result.stdout or f"--[no]{flag}" in result.stdout

@@ -10,6 +10,12 @@ import tensorflow as tf
 from keras_cascade import recipe
 from keras_cascade.surgery import copy_model
 
+# What `recipe.Settings` and `CascadeDistiller` call by the same name.
+COMMON = (
+    "levels", "budget", "guidance", "scope", "round_to", "min_channels", "temperature", "alpha",
+    "momentum", "freeze_teacher",
+)  # fmt: skip
+
 
 @pytest.fixture
 def images():
@@ -36,6 +42,15 @@ def test_stages_in_turn(images):
     sizes = {"params", "nonzero_params", "macs", "bytes"}
     assert set(rows[0]) == {"name", "accuracy", "seed", *sizes}
     assert len(history["student_flips"]) == 2
+
+
+@pytest.mark.parametrize("freeze_teacher", [False, True])
+def test_the_cascade_is_made_as_the_settings_say(freeze_teacher):
+    settings = recipe.Settings(levels=(0.3,), min_channels=1, freeze_teacher=freeze_teacher)
+    cascade = recipe.make_cascade(networks.small_convnet(), settings)
+    config = cascade.get_config()
+    for name in COMMON:
+        assert config[name] == getattr(settings, name), name
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])

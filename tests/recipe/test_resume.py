@@ -64,6 +64,16 @@ def test_killed_run_ends_like_one_that_was_not(whole, tmp_path, kills):
     assert logs["student_macs"] == whole[1]["student_macs"]
 
 
+def test_killed_run_with_a_frozen_teacher(tmp_path):
+    frozen = {"freeze_teacher": True}
+    expected, _ = run(kc.TrainingBackup(tmp_path / "whole"), **frozen)
+    with pytest.raises(Killed):
+        run(kc.TrainingBackup(tmp_path / "killed", every=2), dies_after(STEPS + 3), **frozen)
+    found, logs = run(kc.TrainingBackup(tmp_path / "killed", every=2), **frozen)
+    assert_same(found, expected)
+    assert found.freeze_teacher and "teacher_loss" not in logs
+
+
 def test_finished_run_is_only_restored(whole, tmp_path):
     run(kc.TrainingBackup(tmp_path))
     cascade, logs = run(kc.TrainingBackup(tmp_path), dies_after(1))

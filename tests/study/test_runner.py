@@ -60,9 +60,12 @@ def test_a_study_on_two_replicas(tmp_path):
     assert rows["cascade_1"]["settings"]["replicas"] == REPLICAS
 
 
-def test_rows_of_before_replicas_are_of_one():
-    assert not {"replicas", "synchronized"} & set(Protocol().as_dict())
+def test_rows_of_before_a_setting_have_its_default():
+    later = {"replicas", "synchronized", "freeze_teacher"}
+    assert not later & set(Protocol().as_dict())
     assert Protocol(synchronized=True).as_dict()["synchronized"] is True
+    frozen = Protocol(recipe.Settings(freeze_teacher=True, budget="params"))
+    assert later & set(frozen.as_dict()) == {"freeze_teacher"}
 
 
 def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
