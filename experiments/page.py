@@ -21,7 +21,7 @@ from absl import flags  # noqa: E402
 from keras_cascade import report, study  # noqa: E402
 from keras_cascade.cli import user_errors  # noqa: E402
 from keras_cascade.report.plots import new_figure  # noqa: E402
-from keras_cascade.report.study_summary import finished, label  # noqa: E402
+from keras_cascade.report.study_summary import finished  # noqa: E402
 from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spread  # noqa: E402
 
 flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.jsonl lie.")
@@ -103,9 +103,6 @@ class Section:
         order = [m for m in self.experiment.grid.methods if any(m == key[0] for key in cells)]
         return cells, order, sorted({amount for _, amount in cells if amount})
 
-    def _name(self, method):
-        return self.experiment.grid.variant(method).label or label(method)
-
     def _accuracies(self, rows):
         cells, methods, amounts = self._cells(rows)
         header = ["method"]
@@ -113,7 +110,7 @@ class Section:
             header += [f"{amount:.0%} gone: accuracy, %", "params left, %", "MACs left, %"]
         lines = []
         for method in methods:
-            line = [self._name(method)]
+            line = [self.experiment.label(method)]
             for amount in amounts:
                 found = list((cells.get((method, amount)) or cells.get((method, 0.0), {})).values())
                 spread = mean_and_std([100 * row["accuracy"] for row in found])
@@ -135,7 +132,7 @@ class Section:
             return ""
         lines = []
         for method in methods:
-            line = [self._name(method)]
+            line = [self.experiment.label(method)]
             for amount in amounts:
                 own = cells[reference, amount]
                 other = cells.get((method, amount)) or cells.get((method, 0.0), {})
@@ -147,7 +144,10 @@ class Section:
                 line.append(with_spread(*mean_and_std(pairs), "+.2f"))
             if method != reference:
                 lines.append(line)
-        header = [f"{self._name(reference)} less ...", *(f"{each:.0%} gone" for each in amounts)]
+        header = [
+            f"{self.experiment.label(reference)} less ...",
+            *(f"{each:.0%} gone" for each in amounts),
+        ]
         return "Points of accuracy, paired by seed.\n\n" + markdown_lines(header, lines)
 
     def _levels(self, rows):
@@ -158,7 +158,7 @@ class Section:
             for amount in amounts:
                 found = [row for row in cells[method, amount].values() if "levels" in row]
                 if found:
-                    lines.append([self._name(method), f"{amount:.0%}", *_inside(found)])
+                    lines.append([self.experiment.label(method), f"{amount:.0%}", *_inside(found)])
         header = [
             "cascade", "gone", "levels before recovery, accuracy, %", "KL to the guide, last epoch",
             "flips an epoch, while pruning", "share of the gradient, mean", "recovery adds, points",
@@ -179,7 +179,7 @@ class Section:
             if points:
                 x, y, spread = zip(*sorted(points), strict=True)
                 style = {"marker": "osD^vPX*<>hp"[index % 12], "capsize": 2, "linewidth": 1}
-                axes.errorbar(x, y, spread, label=self._name(method), **style)
+                axes.errorbar(x, y, spread, label=self.experiment.label(method), **style)
         for row in [cells["teacher", 0.0]] if cells.get(("teacher", 0.0)) else []:
             mean = statistics.mean(100 * each["accuracy"] for each in row.values())
             axes.axhline(mean, color="black", linestyle="--", label="dense teacher")

@@ -68,7 +68,8 @@ def main():
     for experiment, runner in zip(experiments, runners, strict=True):
         print(f"{experiment.title}, preset {experiment.preset}")
         rows = runner.run()
-        print(f"\n{report.cells_table(report.summarise_cells(rows))}\n")
+        labelled = [{**row, "method": experiment.label(row["method"])} for row in rows]
+        print(f"\n{report.cells_table(report.summarise_cells(labelled))}\n")
         failed += sum("error" in row for row in rows)
     if failed:
         print(f"{failed} trainings failed; run again to try them once more.")

@@ -27,6 +27,7 @@ import pathlib
 import tomllib
 from typing import Any, Self
 
+from keras_cascade import report
 from keras_cascade.study.grid import Grid
 from keras_cascade.study.protocol import Protocol
 from keras_cascade.study.variants import Variant
@@ -88,7 +89,8 @@ class Experiment:
             grid = {name: tuple(values) for name, values in _merged(layers, "grid").items()}
             return cls(
                 path.stem,
-                *(own[text] for text in _TEXTS),
+                own["title"],
+                own["question"],
                 preset,
                 Grid(**grid, variants=variants),
                 Protocol.from_dict(_merged(layers, "settings")),
@@ -96,6 +98,10 @@ class Experiment:
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ValueError(f"'{path}', preset '{preset}': {reason}") from error
+
+    def label(self, method: str) -> str:
+        """A method as a reader is shown it."""
+        return self.grid.variant(method).label or report.METHODS.get(method, method)
 
     @property
     def results(self) -> str:
