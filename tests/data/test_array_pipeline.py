@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("sklearn")
 
+from image_batches import assert_same_batches, batches, stacked  # noqa: E402
 from resumable import SETTINGS, state  # noqa: E402
 
 import keras_cascade as kc  # noqa: E402
@@ -16,21 +17,6 @@ from keras_cascade import recipe  # noqa: E402
 from keras_cascade.data import load  # noqa: E402
 from keras_cascade.data.array_batches import ArrayBatches, NumberedBatches  # noqa: E402
 from keras_cascade.data.preprocessing import Recipe  # noqa: E402
-
-
-def batches(dataset):
-    return [(images.numpy(), labels.numpy()) for images, labels in dataset]
-
-
-def stacked(dataset):
-    images, labels = zip(*batches(dataset), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def assert_same_batches(first, second):
-    for (images, labels), (other_images, other_labels) in zip(first, second, strict=True):
-        np.testing.assert_array_equal(images, other_images)
-        np.testing.assert_array_equal(labels, other_labels)
 
 
 def digits(**options):

@@ -13,6 +13,7 @@ tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("sklearn")
 
+from image_batches import assert_same_batches, batches, stacked  # noqa: E402
 from local_images import KcThumbnails, LocalImages  # noqa: E402
 
 from keras_cascade.data import ImageData, load, preprocessing  # noqa: E402
@@ -59,21 +60,6 @@ class KcUnavailable(LocalImages):
 
     def _split_generators(self, dl_manager):
         raise OSError("server not found")
-
-
-def batches(dataset):
-    return [(images.numpy(), labels.numpy()) for images, labels in dataset]
-
-
-def stacked(dataset):
-    images, labels = zip(*batches(dataset), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def assert_same_batches(first, second):
-    for (images, labels), (other_images, other_labels) in zip(first, second, strict=True):
-        np.testing.assert_array_equal(images, other_images)
-        np.testing.assert_array_equal(labels, other_labels)
 
 
 def rows(images):
