@@ -168,7 +168,7 @@ class MaskedLevels(GuidedTrainer):
         Losses and updates are those of the masked levels, but a step costs what the small models
         cost. No saliency is gathered, so it is for training after the last mask update; whatever
         changes masks undoes it. Dropout draws other numbers, and an `activity_regularizer` no
-        longer counts removed channels.
+        longer counts removed channels, nor do moments that levels share.
         """
         self._fold_saliency()
         for variable in (self._loss_scale, *(gates.probe for gates in self._gates)):
