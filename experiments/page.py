@@ -26,7 +26,7 @@ from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spre
 
 flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.jsonl lie.")
 flags.DEFINE_string("page", "docs/results.md", "A Markdown file with a section 'experiments'.")
-flags.DEFINE_string("reference", "cascade_2", "The method that the others are compared with.")
+flags.DEFINE_string("reference", "frozen_2", "The method that the others are compared with.")
 
 FLAGS = flags.FLAGS
 PUBLISHED = HERE / "published" / "figures.toml"

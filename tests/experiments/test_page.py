@@ -22,7 +22,7 @@ def page():
 
 @pytest.fixture(autouse=True)
 def _flags(page, monkeypatch):
-    monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(reference="cascade_2"))
+    monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(reference="frozen_2"))
 
 
 def joint(seed, flips):
@@ -53,7 +53,7 @@ def rows(preset):
             "teacher": {"accuracy": 0.88, "params": 10, "macs": 10},
             "student": {"accuracy": 0.8, "params": 10, "macs": 10},
         }
-        cascade = study_rows.row("cascade_2", 0.75, accuracy=0.85 + seed / 100, **common)
+        cascade = study_rows.row("frozen_2", 0.75, accuracy=0.85 + seed / 100, **common)
         made.append(
             cascade
             | {"levels": levels, "epochs": [joint(seed, 40), joint(seed, 20), joint(seed, 0)]}
@@ -80,7 +80,7 @@ def test_means_differences_and_insides(page, tmp_path):
     assert differences == ["+4.50 ± 0.71"]  # 85 - 80 and 86 - 82
     ((teacher, *_), (below,)) = cells(text, "dense teacher")
     assert teacher == "90.00 ± 0.00 (2)" and below == "-4.50 ± 0.71"
-    inside = cells(text, "cascade, 2 assistants")[-1]
+    inside = cells(text, "cascade, frozen teacher, hard masks, 2 assistants")[-1]
     assert inside == ["75%", "88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "+5.50"]
     assert (tmp_path / "vgg16_cifar10_cpu_vgg16.png").stat().st_size > 10_000
 
