@@ -68,9 +68,9 @@ class StudyRunner:
         records: the study's `Records`.
 
     Raises:
-        ValueError: results of other settings are in the folder, or other teachers.
+        ValueError: results of other settings, or of another variant of a name, are in the folder.
         TeacherChangedError: in `run`, a teacher in the folder is not the one that finished cells
-            of it started from.
+            of it started from, or was trained in another way.
 
     Example:
 

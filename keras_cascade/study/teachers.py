@@ -21,7 +21,7 @@ from keras_cascade.surgery import copy_model
 
 
 class TeacherChangedError(OSError):
-    """A teacher's file is not the one that finished cells started from."""
+    """A teacher's file is not the one that finished cells started from, or not of this recipe."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Teachers:
         """The `Teacher` of a cell; it is trained now if it is not there.
 
         Raises:
-            ValueError: the one that is there was trained in another way.
+            TeacherChangedError: the one that is there was trained in another way.
         """
         path = self._folder / f"{'_'.join(map(str, cell.teacher)).replace('/', '-')}.keras"
         litert, figures = path.with_suffix(".tflite"), path.with_suffix(".json")
@@ -85,7 +85,7 @@ class Teachers:
             if there.get(name) != asked.get(name)
         ]
         if different:
-            raise ValueError(
+            raise TeacherChangedError(
                 f"The teacher '{path}' was trained in another way ({'; '.join(different)}). Choose "
                 "another output folder, or delete it and what beside it has its name."
             )
