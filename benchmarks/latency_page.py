@@ -31,7 +31,9 @@ params as the model above it has params.
 _LAYERS = """## Where the time is
 
 By kind of layer, each with what the runtime fuses into it, as `LatencyTable` measures them: shares
-of the whole model's MACs and time, and what pruning leaves of both.
+of the whole model's MACs and time, and what pruning leaves of both. MACs of a depthwise convolution
+fall as its channels do, those of other convolutions as the product of channels read and made: what
+is depthwise weighs the more, the more is removed.
 
 {tables}
 """
