@@ -16,10 +16,10 @@ DEMO_FLAGS ?= --dataset=digits --model=resnet20 --width=0.5 --batch_size=64 --te
 CIFAR10_FLAGS ?= --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_examples=5000 \
     --teacher_epochs=40 --epochs=12 --recover_epochs=8 --learning_rate=0.1 --prune_learning_rate=0.02
 
-# A quarter of an image's pixels and a sixth of the images: what two cores can do in some hours.
 PRESET ?= cpu
 EXPERIMENTS ?=
-RESULTS_DIR ?= docs/results
+RESULTS_DIR ?= results
+# A quarter of an image's pixels and a sixth of the images: what two cores can do in some hours.
 STUDY_DIR ?= docs/study
 STUDY_SEEDS ?= 0,1,2
 STUDY_FLAGS ?= --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
@@ -74,8 +74,8 @@ help:
 	@echo 'make demo-seeds, make cifar10-subset, make study, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to hours)'
 	@echo 'make experiments PRESET=cpu DATA_DIR=...'
-	@echo '              run experiments/ into docs/results (cpu: hours; full: a GPU); what is there goes on'
-	@echo 'make results  write their tables and plots into docs/results.md'
+	@echo '              run experiments/ into results (cpu: hours; full: a GPU); what is there goes on'
+	@echo 'make results  write tables and plots of docs/results/*.jsonl into docs/results.md'
 	@echo 'make docs     build the documentation site into site/, without a network'
 	@echo 'make notebooks, make pictures'
 	@echo '              run the notebooks of the site in place; draw its pictures (minutes)'
@@ -253,10 +253,11 @@ study: install
 
 experiments: install
 	@$(BIN)/python experiments/run.py --preset=$(PRESET) --output_dir=$(RESULTS_DIR) \
-	    $(if $(EXPERIMENTS),--experiments=$(EXPERIMENTS)) $(if $(DATA_DIR),--data_dir="$(DATA_DIR)")
+	    $(if $(EXPERIMENTS),--experiments=$(EXPERIMENTS)) $(if $(DATA_DIR),--data_dir="$(DATA_DIR)") \
+	    $(if $(DECODED),--decoded="$(DECODED)")
 
 results: install
-	@$(BIN)/python experiments/page.py --results_dir=$(RESULTS_DIR) --page=docs/results.md
+	@$(BIN)/python experiments/page.py --results_dir=docs/results --page=docs/results.md
 
 bench: install
 	@$(BIN)/python benchmarks/training.py --models=resnet20 --rounds=2 --steps=4 \

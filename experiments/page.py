@@ -40,7 +40,9 @@ def main():
             results = folder / f"{path.stem}_{preset}.jsonl"
             if path.name != study.COMMON and results.exists():
                 experiment = study.Experiment.read(path, preset)
-                parts.append(Section(experiment, study.Records(results).rows, folder).text())
+                # Rows of other settings than the file's now would not be what its command gives.
+                rows = study.Records(results, experiment.protocol.as_dict()).rows
+                parts.append(Section(experiment, rows, folder).text())
     if not parts:
         raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")
     report.replace_section(FLAGS.page, "experiments", "\n\n".join(parts))
@@ -58,6 +60,7 @@ class Section:
     def __init__(self, experiment, rows, folder):
         self.experiment, self.folder = experiment, folder
         self.all_rows, self.rows = rows, finished(rows)
+        self._file = experiment.results.removesuffix(".jsonl")
         self.published = tomllib.loads(PUBLISHED.read_text()).get(experiment.name, {})
 
     def text(self):
@@ -68,7 +71,7 @@ class Section:
             rows = [row for row in self.rows if (row["dataset"], row["model"]) == (dataset, model)]
             parts += [f"### {model} on {dataset}", self._accuracies(rows)]
             parts += [self._differences(rows), self._levels(rows)]
-            parts += [self._picture(rows, f"{experiment.name}_{experiment.preset}_{model}")]
+            parts += [self._picture(rows, f"{self._file}_{dataset}_{model}")]
         parts += [self._published()]
         return "\n\n".join(part for part in parts if part)
 
@@ -83,14 +86,14 @@ class Section:
         )  # fmt: skip
         told = ", ".join(f"{name} {settings[name]}" for name in chosen)
         machines = sorted({f"{r['device']} ({r['versions']['backend']})" for r in self.all_rows})
-        name = f"{self.experiment.name}_{self.experiment.preset}"
         lines = [
             f"    python experiments/run.py --experiments={self.experiment.name} "
             f"--preset={self.experiment.preset}",
             "",
             f"{len(self.rows)} trainings, seeds {', '.join(map(str, seeds))}, {seconds / 3600:.1f} "
-            f"hours of process time on {'; '.join(machines)}. {told}. Every row: "
-            f"[results/{name}.jsonl](results/{name}.jsonl).",
+            f"hours (beside other work) on {'; '.join(machines)}. {told}. Every row: "
+            f"[results/{self._file}.jsonl](results/{self._file}.jsonl).",
+            "",
         ]
         lines += [f"- failed: {row['method']} {row['amount']}: {row['error']}" for row in failed]
         return "\n".join(lines)
@@ -106,8 +109,13 @@ class Section:
     def _accuracies(self, rows):
         cells, methods, amounts = self._cells(rows)
         header = ["method"]
+        budget = {"macs": "MACs"}.get(rows[0]["settings"]["budget"], rows[0]["settings"]["budget"])
         for amount in amounts:
-            header += [f"{amount:.0%} gone: accuracy, %", "params left, %", "MACs left, %"]
+            header += [
+                f"{amount:.0%} of the {budget} gone: accuracy, %",
+                "params left, %",
+                "MACs left, %",
+            ]
         lines = []
         for method in methods:
             line = [self.experiment.label(method)]
@@ -160,7 +168,7 @@ class Section:
                 if found:
                     lines.append([self.experiment.label(method), f"{amount:.0%}", *_inside(found)])
         header = [
-            "cascade", "gone", "levels before recovery, accuracy, %", "KL to the guide, last epoch",
+            "cascade", "gone", "levels before recovery, accuracy, %", "T² KL to the guide, at last",
             "flips an epoch, while pruning", "share of the gradient, mean", "recovery adds, points",
         ]  # fmt: skip
         return markdown_lines(header, lines) if lines else ""

@@ -32,10 +32,11 @@ def gradient_shares(cascade: CascadeDistiller, x: Floats, y: Floats) -> dict[str
     print(gradient_shares(cascade, x_train[:128], y_train[:128]))
     ```
     """
+    own = keras.layers.BatchNormalization if cascade.own_normalisation else ()
     shared = [
         weight
         for layer in cascade.graph.trace.layers.values()
-        if not isinstance(layer, keras.layers.BatchNormalization)  # levels have their own
+        if not isinstance(layer, own)
         for weight in layer.trainable_weights
     ]
 

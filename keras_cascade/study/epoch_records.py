@@ -7,6 +7,7 @@ import keras
 from keras_cascade.cascade import CascadeDistiller, gradient_shares
 
 _METRICS = ("accuracy", "val_accuracy")
+_EXAMPLES = 32  # all levels' gradients on them stand in memory at once
 _OF_LEVELS = ("loss", "kl", "flips")
 
 
@@ -16,7 +17,7 @@ class EpochRecords(keras.callbacks.Callback):
     Each has stage, epoch (from 0), seconds, loss, accuracy and, where the test split is watched,
     val_accuracy. Of a `CascadeDistiller` there is besides "levels": dict from each level's name to
     its accuracy, loss, kl (against its guides), params, macs, flips (channels whose mask changed in
-    the epoch) and gradient_share (see `gradient_shares`, of the first training batch).
+    the epoch) and gradient_share (see `gradient_shares`, of 32 training images).
 
     Args:
         stage: what the epochs are of.
@@ -38,6 +39,7 @@ class EpochRecords(keras.callbacks.Callback):
         record = self.add(epoch, logs)
         if isinstance(self.model, CascadeDistiller):
             record["levels"] = self._levels(logs)
+            self._started = time.monotonic()  # no epoch pays for what is looked at
 
     def add(self, epoch, logs):
         """Appends the record of an epoch that any library's `fit` logged; returns it."""
@@ -69,7 +71,11 @@ class EpochRecords(keras.callbacks.Callback):
     def _first_batch(self):
         if self._batch is None:  # of a stream of its own: passes over `train` count epochs
             x, y = next(iter(self._images.from_epoch(0)))
-            self._batch = keras.ops.convert_to_numpy(x), keras.ops.convert_to_numpy(y)
+            few = (
+                keras.ops.convert_to_numpy(x)[:_EXAMPLES],
+                keras.ops.convert_to_numpy(y)[:_EXAMPLES],
+            )
+            self._batch = few
         return self._batch
 
 

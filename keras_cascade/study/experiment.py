@@ -34,7 +34,8 @@ from keras_cascade.study.variants import Variant
 from keras_cascade.typing import Path
 
 COMMON = "common.toml"
-_TABLES = ("grid", "settings", "variants", "presets")
+_OF_PRESETS = ("grid", "settings", "variants")
+_TABLES = (*_OF_PRESETS, "presets")
 _TEXTS = ("title", "question")
 
 
@@ -84,7 +85,8 @@ class Experiment:
         try:
             layers = _layers([common, own], preset)
             variants = {
-                name: _variant(values) for name, values in _merged(layers, "variants").items()
+                name: _variant(_merged([layer.get("variants", {}) for layer in layers], name))
+                for name in _merged(layers, "variants")
             }
             grid = {name: tuple(values) for name, values in _merged(layers, "grid").items()}
             return cls(
@@ -116,12 +118,16 @@ def _read(path):
         values = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"'{path}' is no TOML file: {error}") from error
-    unknown = sorted(set(values) - {*_TABLES, *_TEXTS})
-    if unknown:
-        raise ValueError(
-            f"'{path}' has {', '.join(unknown)}; an experiment has {', '.join(_TEXTS + _TABLES)}."
-        )
+    _check_names(path, values, (*_TEXTS, *_TABLES))
+    for preset in values.get("presets", {}).values():
+        _check_names(path, preset, _OF_PRESETS)
     return values
+
+
+def _check_names(path, values, known):
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"'{path}' has {', '.join(unknown)}; there may be {', '.join(known)}.")
 
 
 def _layers(files, preset):

@@ -102,7 +102,7 @@ class Records:
         return row
 
     def _check_settings(self, row):
-        if self._settings is None or row["settings"] == self._settings:
+        if self._settings is None or "error" in row or row["settings"] == self._settings:
             return
         here, there = self._settings, row["settings"]
         different = [

@@ -1,8 +1,8 @@
 """StudyRunner: trains the cells of a grid, one after the other, and loses nothing.
 
 A cell's result depends on its seed and on nothing that ran before it: data and random state begin
-anew, and the teacher is always read from its file. So a study that was killed and started again
-gives the rows of one that was not.
+anew, and the teacher is always read from its file. So, on a device that computes the same twice, a
+study that was killed and started again gives the rows of one that was not.
 """
 
 import collections
@@ -113,9 +113,10 @@ class StudyRunner:
                 method that goes by the result of one that does not come before it.
             FileNotFoundError: a data set that is not there and cannot be downloaded.
         """
-        self._check_order()
+        methods = [method for method in self.grid.methods if self._can_run(method)]
+        self._check_order(methods)
         seed = self.grid.seeds[0]
-        pruning = [method for method in self.grid.methods if self._base(method) not in TEACHERS]
+        pruning = [method for method in methods if self._base(method) not in TEACHERS]
         for dataset in self.grid.datasets:
             images = self._teachers.images(dataset, seed)
             for model in self.grid.models:
@@ -159,16 +160,16 @@ class StudyRunner:
         """Finished cells of a variant must have been run with what it is now."""
         for row in self.records.rows:
             variant = self.grid.variants.get(row["method"])
-            if variant and row.get("variant") != variant.as_dict():
+            if variant and "error" not in row and row.get("variant") != variant.as_dict():
                 raise ValueError(
                     f"{self.records.path} holds results of another variant '{row['method']}', "
                     f"{row.get('variant')}; it is {variant.as_dict()} here. Give it another name, "
                     "or choose another output folder."
                 )
 
-    def _check_order(self):
+    def _check_order(self, methods):
         before = []
-        for method in self.grid.methods:
+        for method in methods:
             protocol, base = self._protocols[method], self._base(method)
             free = base in WEIGHT_PRUNING and protocol.settings.budget == "params"
             if base in NEED_RESULTS and not free and protocol.shape_of not in before:
@@ -178,10 +179,12 @@ class StudyRunner:
                 )
             before.append(method)
 
+    def _can_run(self, method):
+        has_tfmot = importlib.util.find_spec("tensorflow_model_optimization") is not None
+        return has_tfmot or self._base(method) not in WEIGHT_PRUNING
+
     def _runnable(self, cells):
-        if importlib.util.find_spec("tensorflow_model_optimization"):
-            return cells
-        left_out = {cell.method for cell in cells if self._base(cell.method) in WEIGHT_PRUNING}
+        left_out = {cell.method for cell in cells if not self._can_run(cell.method)}
         if left_out:
             self._say(f"TF-MOT is not installed; left out: {', '.join(sorted(left_out))}.")
         return [cell for cell in cells if cell.method not in left_out]
@@ -220,7 +223,7 @@ class StudyRunner:
                 raise TeacherChangedError(
                     f"The teacher of {cell} has accuracy {teacher.figures['accuracy']}, the one "
                     f"that finished cells of it started from {row['teacher_accuracy']}: "
-                    f"'{self.folder / 'teachers'}' has changed since. Put it back, or choose "
+                    f"'{self._teachers.folder}' has changed since. Put it back, or choose "
                     "another output folder."
                 )
 

@@ -53,7 +53,7 @@ class Teachers:
     """
 
     def __init__(self, folder, protocol, data_dir, decoded, say, make_scope):
-        self._folder, self._protocol = pathlib.Path(folder), protocol
+        self.folder, self._protocol = pathlib.Path(folder), protocol
         self._data_dir, self._decoded = data_dir, decoded
         self._say, self._make_scope = say, make_scope
 
@@ -63,7 +63,7 @@ class Teachers:
         Raises:
             TeacherChangedError: the one that is there was trained in another way.
         """
-        path = self._folder / f"{'_'.join(map(str, cell.teacher)).replace('/', '-')}.keras"
+        path = self.folder / f"{'_'.join(map(str, cell.teacher)).replace('/', '-')}.keras"
         litert, figures = path.with_suffix(".tflite"), path.with_suffix(".json")
         if not figures.exists():
             self._say("    training the teacher ...")
@@ -135,7 +135,7 @@ class Teachers:
             seconds = time.monotonic() - started
         if self._protocol.replicas > 1:  # variables made under a strategy cannot be exported
             model = copy_model(model)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_keras(model, path)
         zipped = self._write_litert(model, litert) if self._protocol.litert else None
         sizes = profile(model)

@@ -14,6 +14,7 @@ from keras import ops, tree
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_cascade.graph.tracing import TracedTensor, replay
+from keras_cascade.surgery.full_precision import full_precision
 from keras_cascade.surgery.views import FixedMasks, masked_computation
 
 TOLERANCE = 1e-5
@@ -91,7 +92,8 @@ def verify(graph, keep, remade, stand_in):
         return run
 
     inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
-    replay(graph.trace, inputs, checked, gate)
+    with full_precision():
+        replay(graph.trace, inputs, checked, gate)
 
 
 def _compare(call, expected, got, scale, tolerance):

@@ -74,7 +74,7 @@ def section(page, tmp_path, preset):
 
 def test_means_differences_and_insides(page, tmp_path):
     text = section(page, tmp_path, "cpu")
-    assert "6 trainings, seeds 0, 1, 3.0 hours of process time on CPU (jax)" in text
+    assert "6 trainings, seeds 0, 1, 3.0 hours (beside other work) on CPU (jax)" in text
     accuracies, differences = cells(text, "one-shot L1, fine-tuned")
     assert accuracies == ["81.00 ± 1.41 (2)", "25.0", "50.0"]
     assert differences == ["+4.50 ± 0.71"]  # 85 - 80 and 86 - 82
@@ -82,7 +82,7 @@ def test_means_differences_and_insides(page, tmp_path):
     assert teacher == "90.00 ± 0.00 (2)" and below == "-4.50 ± 0.71"
     inside = cells(text, "cascade, frozen teacher, hard masks, 2 assistants")[-1]
     assert inside == ["75%", "88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "+5.50"]
-    assert (tmp_path / "vgg16_cifar10_cpu_vgg16.png").stat().st_size > 10_000
+    assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
 
 
 def test_published_figures_stand_beside_the_full_preset_only(page, tmp_path):

@@ -68,15 +68,25 @@ def test_a_preset_stands_above_the_experiment_and_that_above_what_is_shared(path
         (('question = "A question?"', ""), "'question' is missing"),
         (("alpha = 0.3", "alhpa = 0.3"), "Unknown settings alhpa"),
         (('"cold"', '"colder"'), "Unknown method 'colder'"),
-        (("[settings]", "[setings]"), "has setings; an experiment has title"),
+        (("[settings]", "[setings]"), "has setings; there may be title"),
         (("alpha = 0.3", "alpha ="), "is no TOML file"),
         (("amounts", "amount"), "amount"),
+        (("[presets.small.settings]", "[presets.small.setings]"), "has setings; there may be grid"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(path, change, message):
     path.write_text(OWN.replace(*change))
     with pytest.raises(ValueError, match=f"(?s)mine.toml.*{message}"):
         Experiment.read(path, "tiny" if change == ("", "") else "small")
+
+
+def test_a_preset_changes_a_variant_and_leaves_the_rest_of_it(path):
+    path.write_text(OWN + "\n[presets.small.variants.cold]\nalpha = 0.7\n")
+    small, large = (
+        Experiment.read(path, preset).grid.variant("cold") for preset in ("small", "large")
+    )
+    assert small.settings == {"temperature": 1.0, "alpha": 0.7}
+    assert large.settings == {"temperature": 1.0}
 
 
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "full"])
