@@ -65,11 +65,11 @@ class Section:
 
     def text(self):
         experiment = self.experiment
-        parts = [f"## {experiment.title}: preset `{experiment.preset}`", experiment.question]
+        parts = [f"### {experiment.title}: preset `{experiment.preset}`", experiment.question]
         parts += [self._what_was_run()]
         for dataset, model in dict.fromkeys((row["dataset"], row["model"]) for row in self.rows):
             rows = [row for row in self.rows if (row["dataset"], row["model"]) == (dataset, model)]
-            parts += [f"### {model} on {dataset}", self._accuracies(rows)]
+            parts += [f"#### {model} on {dataset}", self._accuracies(rows)]
             parts += [self._differences(rows), self._levels(rows)]
             parts += [self._picture(rows, f"{self._file}_{dataset}_{model}")]
         parts += [self._published()]

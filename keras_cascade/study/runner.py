@@ -353,6 +353,6 @@ def _duration(seconds):
 def _forget_models():
     """Frees what the cell before left in the global state of Keras and of tf_keras."""
     for library in ("keras", "tf_keras"):
-        if library in sys.modules:
+        if sys.modules.get(library):
             sys.modules[library].backend.clear_session()
     gc.collect()
