@@ -24,7 +24,8 @@ STUDY_DIR ?= docs/study
 STUDY_SEEDS ?= 0,1,2
 STUDY_FLAGS ?= --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
     --datasets=cifar10 --amounts=0.6 --max_train_examples=4000 --image_size=16 --batch_size=64 \
-    --teacher_epochs=16 --epochs=3 --recover_epochs=1 --min_channels=2
+    --teacher_epochs=16 --epochs=3 --recover_epochs=1 --min_channels=2 \
+    --methods=teacher,dense,distillation,weight_pruning,weight_pruning_distilled,channel_pruning,channel_pruning_distilled,cascade_0,cascade_1,cascade_2,cascade_3
 # Without two assistants: tracing the levels takes most of the time on such small images.
 COMPARE_FLAGS ?= --models=vgg16@0.125 --datasets=digits --amounts=0.75 --seeds=0,1 --batch_size=64 \
     --teacher_epochs=25 --epochs=7 --recover_epochs=2 --learning_rate=0.05 --prune_learning_rate=0.02 \
