@@ -2,9 +2,10 @@
 
 Each model of keras.applications is pruned in one shot to so many of its MACs and rounded to
 multiples of so many channels, written as float32 and int8 LiteRT files, and timed on XNNPACK with
-one and two threads. All files of one model, precision and number of threads take turns, run by run,
-so that speed-ups hold on a machine whose speed drifts. Beside it stands TF-MOT's model with as many
-non-zero params as the pruned one has params: a file as large, with zeros in it.
+one and two threads. All files of one model, precision and number of threads take turns, so that
+speed-ups hold on a machine whose speed drifts; before each timed run come up to five untimed ones,
+so that a file finds the caches as when it runs by itself. Beside it stands TF-MOT's model with as
+many non-zero params as the pruned one has params: a file as large, with zeros in it.
 
 "Reached" is the speed-up over the MACs' ratio: 1 says that time falls as MACs do. Last come models
 that `prune_to_latency` made for so many milliseconds of float32 on one thread, measured again
@@ -60,13 +61,13 @@ def main(_):
     for target in unmet:
         print(f"{target['model']}, {target['amount']:.0%} of the time: {target['why']}")
     if FLAGS.output:
-        configuration = {flag: FLAGS[flag].value for flag in CONFIGURATION}
         report.write_json(
             FLAGS.output,
             {
                 "rows": rows,
                 "unmet_targets": unmet,
-                "configuration": configuration,
+                "configuration": {flag: FLAGS[flag].value for flag in CONFIGURATION}
+                | {"settled": True},
                 "versions": report.versions(),
             },
         )
@@ -126,7 +127,7 @@ def _variants(model, file, folder, unmet):
         if FLAGS.weight_pruning:
             kept = kc.profile(small).params / whole
             yield ("weights", amount, round_to), _with_zeros(model, 1.0 - kept)
-    milliseconds = measure_latency({"whole": file}, runs=FLAGS.runs)["whole"].median_ms
+    milliseconds = measure_latency({"whole": file})["whole"].median_ms
     for target in map(float, FLAGS.targets):
         cache = pathlib.Path(folder, "latency.json")
         try:

@@ -15,7 +15,7 @@ _PAGE = """# What fewer channels are worth on LiteRT
 
 Each model was pruned in one shot to so many of its MACs (L2, kept channels a multiple of *round
 to*) and timed on XNNPACK, batch 1. All files of one model, precision and number of threads take
-turns, run by run; milliseconds are medians. Weights are random: what is measured does not depend
+turns; milliseconds are medians. Weights are random: what is measured does not depend
 on them. Written by benchmarks/latency_page.py from benchmarks/latency_*.json, which `make bench`
 measures for four networks; a section has what was measured so far. Do not edit by hand.
 
@@ -73,7 +73,10 @@ def _section(result):
     table = markdown_lines(header, [_cells(key, found, whole) for key, found in variants.items()])
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     title = ", ".join(dict.fromkeys(row["model"] for row in rows))
-    note = f"Images of {options['image_size']} pixels; timed runs of each file: {options['runs']}. "
+    note = (
+        f"Images of {options['image_size']} pixels; timed runs of each file: {options['runs']}, "
+        f"{'each after untimed ones' if options.get('settled') else 'each after another file'}. "
+    )
     return "\n".join([f"## {title}", "", f"{note}{versions}.", "", table, ""])
 
 

@@ -77,7 +77,9 @@ class Section:
 
     def _what_was_run(self):
         settings = self.all_rows[0]["settings"]
-        seconds = sum(row["wall_seconds"] for row in self.all_rows)
+        seconds = sum(row["wall_seconds"] for row in self.all_rows if "taken_from" not in row)
+        taken = sum("taken_from" in row for row in self.rows)
+        shared = f" ({taken} of them another experiment's)" if taken else ""
         seeds = sorted({row["seed"] for row in self.rows})
         failed = [row for row in self.all_rows if "error" in row]
         chosen = (
@@ -90,9 +92,9 @@ class Section:
             f"    python experiments/run.py --experiments={self.experiment.name} "
             f"--preset={self.experiment.preset}",
             "",
-            f"{len(self.rows)} trainings, seeds {', '.join(map(str, seeds))}, {seconds / 3600:.1f} "
-            f"hours (beside other work) on {'; '.join(machines)}. {told}. Every row: "
-            f"[results/{self._file}.jsonl](results/{self._file}.jsonl).",
+            f"{len(self.rows)} trainings{shared}, seeds {', '.join(map(str, seeds))}, "
+            f"{seconds / 3600:.1f} hours (beside other work) on {'; '.join(machines)}. {told}. "
+            f"Every row: [results/{self._file}.jsonl](results/{self._file}.jsonl).",
             "",
         ]
         lines += [f"- failed: {row['method']} {row['amount']}: {row['error']}" for row in failed]
@@ -169,7 +171,8 @@ class Section:
                     lines.append([self.experiment.label(method), f"{amount:.0%}", *_inside(found)])
         header = [
             "cascade", "gone", "levels before recovery, accuracy, %", "T² KL to the guide, at last",
-            "flips an epoch, while pruning", "share of the gradient, mean", "recovery adds, points",
+            "flips an epoch, while pruning", "share of the gradient, mean",
+            "rank correlation of saliency with the next larger level's", "recovery adds, points",
         ]  # fmt: skip
         return markdown_lines(header, lines) if lines else ""
 
@@ -220,7 +223,7 @@ class Section:
 
 
 def _inside(rows):
-    """Five texts on the cascades of several seeds."""
+    """Six texts on the cascades of several seeds."""
     names = list(rows[0]["levels"])
 
     def over_seeds(value):
@@ -247,6 +250,7 @@ def _inside(rows):
         each("kl", ".3f", lambda records: records[-1:]),
         each("flips", ".0f", lambda records: [r for r in records if _flips(r)] or records),
         each("gradient_share", ".2f"),
+        each("saliency_correlation", ".2f", lambda records: records[-1:]),
         f"{gain:+.2f}",
     ]
 

@@ -47,6 +47,8 @@ def main():
     experiments = [_experiment(name) for name in FLAGS.experiments]
     folder = report.writable_folder(FLAGS.output_dir)
     make_scope, replicas = recipe.distribution_scopes(FLAGS.strategy)
+    # A training that two experiments want is run once.
+    all_results = [_experiment(name).results for name in NAMES]
     runners = []
     for experiment in experiments:
         protocol = experiment.protocol.changed({"replicas": replicas})
@@ -61,6 +63,7 @@ def main():
             results=experiment.results,
             teachers=folder / "teachers" / experiment.preset,
             decoded=FLAGS.decoded,
+            others=[other for other in all_results if other != experiment.results],
         )
         runner.check()
         runners.append(runner)
@@ -72,7 +75,7 @@ def main():
         print(f"\n{report.cells_table(report.summarise_cells(labelled))}\n")
         failed += sum("error" in row for row in rows)
     if failed:
-        print(f"{failed} trainings failed; run again to try them once more.")
+        sys.exit(f"{failed} trainings failed; run again to try them once more.")
 
 
 def _experiment(name):

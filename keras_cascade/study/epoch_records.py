@@ -1,8 +1,10 @@
 """EpochRecords: what became of a model, or of every level of a cascade, in each epoch."""
 
+import itertools
 import time
 
 import keras
+import numpy as np
 
 from keras_cascade.cascade import CascadeDistiller, gradient_shares
 
@@ -17,7 +19,9 @@ class EpochRecords(keras.callbacks.Callback):
     Each has stage, epoch (from 0), seconds, loss, accuracy and, where the test split is watched,
     val_accuracy. Of a `CascadeDistiller` there is besides "levels": dict from each level's name to
     its accuracy, loss, kl (against its guides), params, macs, flips (channels whose mask changed in
-    the epoch) and gradient_share (see `gradient_shares`, of 32 training images).
+    the epoch), gradient_share (see `gradient_shares`, of 32 training images) and, from the second
+    pruned level on, saliency_correlation (Spearman's, over all channels, with the saliency of the
+    next larger level: 1 where both rank them alike).
 
     Args:
         stage: what the epochs are of.
@@ -57,12 +61,14 @@ class EpochRecords(keras.callbacks.Callback):
         cascade = self.model
         params, macs = cascade.remaining("params"), cascade.remaining("macs")
         shares = gradient_shares(cascade, *self._first_batch()) if self._images else {}
+        correlations = _saliency_correlations(cascade)
         whole = cascade.graph.params(), cascade.graph.macs()
         return {
             name: {
                 "params": round(whole[0] * params[name]),
                 "macs": round(whole[1] * macs[name]),
                 **({"gradient_share": shares[name]} if shares else {}),
+                **({"saliency_correlation": correlations[name]} if name in correlations else {}),
                 **_of_level(logs, name, main=name == cascade.level_names[-1]),
             }
             for name in cascade.level_names
@@ -77,6 +83,17 @@ class EpochRecords(keras.callbacks.Callback):
             )
             self._batch = few
         return self._batch
+
+
+def _saliency_correlations(cascade):
+    ranks = {}
+    for name in cascade.level_names[1:]:
+        saliency = np.concatenate(list(cascade.saliency(name).values()))
+        ranks[name] = saliency.argsort().argsort()
+    return {
+        name: float(np.corrcoef(ranks[larger], ranks[name])[0, 1])
+        for larger, name in itertools.pairwise(ranks)
+    }
 
 
 def _of_level(logs, name, main):

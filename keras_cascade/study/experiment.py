@@ -15,6 +15,10 @@
     method = "channel_pruning"
     criterion = "taylor"
 
+    [variants.taylor_by_layer]  # as another variant, but for what is said here
+    base = "taylor_one_shot"
+    scope = "layer"
+
     [presets.cpu.grid]          # what is otherwise at one size
     models = ["vgg16@0.25"]
 
@@ -84,10 +88,11 @@ class Experiment:
         common = _read(path.with_name(COMMON)) if path.with_name(COMMON).exists() else {}
         try:
             layers = _layers([common, own], preset)
-            variants = {
-                name: _variant(_merged([layer.get("variants", {}) for layer in layers], name))
+            tables = {
+                name: _merged([layer.get("variants", {}) for layer in layers], name)
                 for name in _merged(layers, "variants")
             }
+            variants = {name: _variant(name, tables) for name in tables}
             grid = {name: tuple(values) for name, values in _merged(layers, "grid").items()}
             return cls(
                 path.stem,
@@ -146,6 +151,19 @@ def _merged(layers, table) -> dict[str, Any]:
     return merged
 
 
-def _variant(values):
-    values = dict(values)
+def _variant(name, tables):
+    values = _with_base(name, tables)
     return Variant(values.pop("method"), label=values.pop("label", None), settings=values)
+
+
+def _with_base(name, tables, derived=()):
+    """A variant's values above those of its base, which may have a base too."""
+    if name in derived:
+        raise ValueError(f"variant '{name}' is its own base ({' < '.join([*derived, name])}).")
+    values = dict(tables[name])
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if base not in tables:
+        raise ValueError(f"the base '{base}' of '{name}' is no variant.")
+    return {**_with_base(base, tables, (*derived, name)), "label": None, **values}

@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 
+import keras
+
 from keras_cascade.study.grid import Cell
 from keras_cascade.typing import Path, Record, Row
 
@@ -27,7 +29,7 @@ class Records:
         damaged: list of sentences, one for each line that was skipped.
 
     Raises:
-        ValueError: rows of other settings are in the file.
+        ValueError: rows of other settings, or of another backend, are in the file.
 
     Example:
 
@@ -45,7 +47,7 @@ class Records:
         for number, line in enumerate(self._lines(), 1):
             row = self._parsed(line, number)
             if row is not None:
-                self._check_settings(row)
+                self._check_comparable(row)
                 self._by_cell[_cell(row)] = row
 
     @property
@@ -60,6 +62,26 @@ class Records:
     def row(self, cell: Cell) -> Row:
         """The last row of a cell; KeyError if it has none."""
         return self._by_cell[cell]
+
+    def made_as(self, cell: Cell, settings: Record, variant: Record) -> Row | None:
+        """A finished row that is a cell's by all but its method's name.
+
+        Args:
+            cell: what is looked for; its method's name does not count.
+            settings: `Protocol.as_dict()`.
+            variant: `Variant.as_dict()`.
+
+        Returns:
+            The row, with its "variant"; None where there is none of this backend.
+        """
+        wanted = json.loads(json.dumps({"settings": settings, "variant": variant}))
+        for other, row in self._by_cell.items():
+            same_cell = dataclasses.replace(other, method=cell.method) == cell
+            known = {**row, "variant": row.get("variant", {"method": other.method})}
+            made = {name: known[name] for name in wanted}
+            if same_cell and self.finished(other) and made == wanted and _of_this_backend(row):
+                return known
+        return None
 
     def append(self, row: Row) -> None:
         """Adds a row, here and in the file, in one write.
@@ -101,8 +123,15 @@ class Records:
             return None
         return row
 
-    def _check_settings(self, row):
-        if self._settings is None or "error" in row or row["settings"] == self._settings:
+    def _check_comparable(self, row):
+        if self._settings is None or "error" in row:
+            return
+        if not _of_this_backend(row):
+            raise ValueError(
+                f"{self.path} holds results of the backend {row['versions']['backend']}; this is "
+                f"{keras.backend.backend()}. Choose another output folder."
+            )
+        if row["settings"] == self._settings:
             return
         here, there = self._settings, row["settings"]
         different = [
@@ -121,6 +150,11 @@ class Records:
         with self.path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read() != b"\n"
+
+
+def _of_this_backend(row):
+    backend = keras.backend.backend()
+    return row.get("versions", {}).get("backend", backend) == backend
 
 
 def _cell(row):

@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -63,12 +63,16 @@ class StudyRunner:
         results: name of the file of results.
         teachers: folder of the teachers; None: in `folder`. Studies may share it.
         decoded: folder of decoded data sets, for where TensorFlow is not; see `data.load`.
+        others: names of other studies' files of results in the folder, which need not exist. A
+            cell that one of them has, trained with the same settings from the same teacher, is
+            taken over and not trained again.
 
     Attributes:
         records: the study's `Records`.
 
     Raises:
-        ValueError: results of other settings, or of another variant of a name, are in the folder.
+        ValueError: results of other settings, of another variant of a name, or of another backend
+            are in the folder.
         TeacherChangedError: in `run`, a teacher in the folder is not the one that finished cells
             of it started from, or was trained in another way.
 
@@ -93,12 +97,14 @@ class StudyRunner:
         results: str = "results.jsonl",
         teachers: Path | None = None,
         decoded: Path | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
         self._protocols = {
             method: grid.variant(method).applied_to(protocol) for method in grid.methods
         }
         self.records = Records(self.folder / results, protocol.as_dict())
+        self._others = [self.folder / name for name in others]
         self._check_variants()
         self._say, self._quietly, self._make_scope = say, quietly, make_scope
         self._teachers = Teachers(
@@ -142,13 +148,16 @@ class StudyRunner:
             self._say(sentence)
         cells = self._runnable(self.grid.cells())
         pending = [cell for cell in cells if not self.records.finished(cell)]
-        finished = len(cells) - len(pending)
+        finished, others = len(cells) - len(pending), [Records(path) for path in self._others]
         if finished:
             self._say(f"{finished} of {len(cells)} cells are finished already.")
         for index, cell in enumerate(pending):
             self._say(f"[{finished + index + 1}/{len(cells)}] {cell}")
-            with self._quietly():
-                row = self._run_cell(cell)
+            row = self._taken_over(cell, others)
+            if row is None:
+                with self._quietly():
+                    row = self._run_cell(cell)
+            self.records.append(row)
             self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
         return self.records.rows
 
@@ -200,7 +209,7 @@ class StudyRunner:
             result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         if cell.method in self.grid.variants:
             result["variant"] = self.grid.variants[cell.method].as_dict()
-        row = {
+        return {
             **dataclasses.asdict(cell),
             **result,
             "wall_seconds": round(time.monotonic() - started, 2),
@@ -208,8 +217,17 @@ class StudyRunner:
             "versions": report.versions(),
             "device": report.device(),
         }
-        self.records.append(row)
-        return row
+
+    def _taken_over(self, cell, others):
+        """A row of another study that is this cell's by all but the method's name, or None."""
+        variant = self.grid.variant(cell.method)
+        if variant.method in NEED_RESULTS:  # what they go by is known by its name alone
+            return None
+        for records in others:
+            row = records.made_as(cell, self.protocol.as_dict(), variant.as_dict())
+            if row is not None:
+                return {**row, "method": cell.method, "taken_from": records.path.name}
+        return None
 
     def _check_teacher(self, cell, teacher):
         """A teacher that was lost and trained anew must be the one that finished cells had."""
@@ -339,6 +357,8 @@ class StudyRunner:
 def _outcome(row):
     if "error" in row:
         return f"failed: {row['error']}"
+    if "taken_from" in row:
+        return f"taken from {row['taken_from']}"
     return (
         f"accuracy {row['accuracy']:.2%} (teacher {row['teacher_accuracy']:.2%}), "
         f"{row['nonzero_params']:,} params not zero, {row['wall_seconds']:.0f} s"

@@ -27,18 +27,18 @@ def tflite(tmp_path_factory):
     return written(networks.small_convnet(), tmp_path_factory.mktemp("model"))
 
 
-def test_models_take_turns_and_figures_leave_the_warmup_out(monkeypatch):
-    """A clock that a run of the first model moves by 1, 2, 3 ... s and of the second by ten times
-    that: the figures tell which runs were counted, and the log in which order."""
+@pytest.mark.parametrize("seconds, untimed", [(1.0, 1), (0.02, 3), (1e-5, 5)])
+def test_models_take_turns_and_figures_leave_the_warmup_out(monkeypatch, seconds, untimed):
+    """A clock that the last run of the first model's turns moves by 1, 2, 3 ... s and of the
+    second's by ten times that: the figures tell which runs counted, and the log in which order.
+    Before it come five runs, or fewer if they are long."""
     log, clock = [], {"now": 0.0}
 
     def made(name, factor):
-        calls = []
-
         def run():
-            calls.append(1)
             log.append(name)
-            clock["now"] += factor * len(calls)
+            turn, untimed_left = divmod(log.count(name), untimed + 1)
+            clock["now"] += seconds if untimed_left else factor * turn
 
         return run
 
@@ -46,8 +46,8 @@ def test_models_take_turns_and_figures_leave_the_warmup_out(monkeypatch):
     monkeypatch.setattr(latency, "_ready", lambda artefact, threads: models[artefact])
     monkeypatch.setattr(latency.time, "perf_counter", lambda: clock["now"])
     found = measure_latency({"first": "a", "second": "b"}, runs=11, warmup=2)
-    assert log == ["a", "b"] * 13
-    # Runs 3 to 13 are counted.
+    assert log == [name for _ in range(13) for name in "ab" for _ in range(untimed + 1)]
+    # Turns 3 to 13 are counted.
     for name, factor in (("first", 1000.0), ("second", 10_000.0)):
         figures = found[name].p10_ms, found[name].median_ms, found[name].p90_ms
         assert figures == pytest.approx((4 * factor, 8 * factor, 12 * factor))

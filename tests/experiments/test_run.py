@@ -13,23 +13,21 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_run_goes_on_where_it_stopped_and_shares_its_teacher(tmp_path):
+def test_a_run_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
     common = ["--preset=smoke", f"--output_dir={tmp_path}"]
-    first = running.run(
-        SCRIPT, *common, "--experiments=vgg16_cifar10", "--methods=teacher,frozen_0"
-    )
+    first = running.run(SCRIPT, *common, "--experiments=vgg16_cifar10", "--methods=teacher")
     assert first.returncode == 0, first.stderr
     second = running.run(
-        SCRIPT, *common, "--experiments=vgg16_cifar10,assistants", "--methods=teacher,frozen_0"
+        SCRIPT, *common, "--experiments=vgg16_cifar10,one_at_a_time", "--methods=teacher,frozen_2"
     )
     assert second.returncode == 0, second.stderr
-    assert "2 of 2 cells are finished already." in second.stdout
+    assert "1 of 2 cells are finished already." in second.stdout
     assert "training the teacher" in first.stdout and "training the teacher" not in second.stdout
     rows = rows_of(tmp_path / "vgg16_cifar10_smoke.jsonl")
-    others = rows_of(tmp_path / "assistants_smoke.jsonl")
-    assert [row["method"] for row in rows] == ["teacher", "frozen_0"]
-    # The same seed, the same settings, the same teacher: the same result.
-    assert rows[1]["accuracy"] == others[1]["accuracy"]
+    others = rows_of(tmp_path / "one_at_a_time_smoke.jsonl")
+    assert [row["method"] for row in rows] == ["teacher", "frozen_2"]
+    taken = {"taken_from": "vgg16_cifar10_smoke.jsonl"}
+    assert others[1] == {**rows[1], **taken} and others[0].items() >= taken.items()
     for row in (*rows, *others):
         assert {"settings", "seed", "versions", "device", "seconds"} <= row.keys()
     levels = rows[1]["epochs"][0]["levels"]

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from keras_cascade.study import COMMON, Experiment
+from keras_cascade.study import COMMON, Experiment, Variant
 from keras_cascade.study.grid import name_and_width
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -87,6 +87,38 @@ def test_a_preset_changes_a_variant_and_leaves_the_rest_of_it(path):
     )
     assert small.settings == {"temperature": 1.0, "alpha": 0.7}
     assert large.settings == {"temperature": 1.0}
+
+
+def test_a_variant_has_what_its_base_has_but_for_the_label(path):
+    path.write_text(
+        OWN
+        + """
+[variants.shown]
+base = "cold"
+label = "cold and shown"
+[variants.colder]
+base = "shown"
+method = "cascade_2"
+temperature = 0.5
+"""
+    )
+    variants = Experiment.read(path, "small").grid.variants
+    assert variants["shown"] == Variant("cascade_0", {"temperature": 1.0}, "cold and shown")
+    assert variants["colder"] == Variant("cascade_2", {"temperature": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("bases", "message"),
+    [
+        ({"one": "nobody"}, "the base 'nobody' of 'one' is no variant"),
+        ({"one": "two", "two": "one"}, "'one' is its own base .one < two < one"),
+    ],
+)
+def test_bases_that_are_not_there_or_go_in_circles_are_named(path, bases, message):
+    tables = [f'\n[variants.{name}]\nbase = "{base}"' for name, base in bases.items()]
+    path.write_text(OWN + "".join(tables))
+    with pytest.raises(ValueError, match=f"(?s)mine.toml.*{message}"):
+        Experiment.read(path, "small")
 
 
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "full"])

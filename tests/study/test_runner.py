@@ -117,6 +117,42 @@ def test_another_teacher_than_that_of_finished_cells_is_refused(tmp_path):
         tiny_grid.runner(tmp_path, ["teacher", "dense"]).run()
 
 
+def test_what_another_study_has_is_taken_over(tmp_path):
+    """By what it was trained with, not by its name; what is otherwise is trained."""
+    variants = {"mild": Variant("cascade_0", {"alpha": 0.1})}
+    first = tiny_grid.runner(tmp_path, ["teacher", "mild"], variants=variants, results="a.jsonl")
+    first.run()
+    variants = {"weak": Variant("cascade_0", {"alpha": 0.1}), "other": Variant("cascade_0")}
+    lines = []
+    methods = ["teacher", "weak", "other"]
+    second = tiny_grid.runner(
+        tmp_path,
+        methods,
+        variants=variants,
+        results="b.jsonl",
+        others=["nothing.jsonl", "a.jsonl"],
+        say=lines.append,
+    )
+    rows = {row["method"]: row for row in second.run()}
+    taken = {name: row.get("taken_from") for name, row in rows.items()}
+    assert taken == {"teacher": "a.jsonl", "weak": "a.jsonl", "other": None}
+    (mild,) = [row for row in first.records.rows if row["method"] == "mild"]
+    assert rows["weak"] == {**mild, "method": "weak", "taken_from": "a.jsonl"}
+    assert any("taken from a.jsonl" in line for line in lines)
+    third = tiny_grid.runner(
+        tmp_path, methods, variants=variants, results="c.jsonl", others=["b.jsonl"], epochs=3
+    )
+    assert not [row for row in third.run() if "taken_from" in row]
+
+
+def test_results_of_another_backend_are_refused(tmp_path):
+    (row,) = tiny_grid.runner(tmp_path, ["teacher"]).run()
+    row["versions"]["backend"] = "abacus"
+    (tmp_path / "results.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match="results of the backend abacus; this is"):
+        tiny_grid.runner(tmp_path, ["teacher"])
+
+
 def test_time_left_is_told(tmp_path):
     lines = []
     tiny_grid.runner(tmp_path, ["teacher", "dense"], say=lines.append).run()

@@ -48,6 +48,7 @@ def runner(
     protocol=types.MappingProxyType({}),
     results="results.jsonl",
     teachers=None,
+    others=(),
     **settings,
 ):
     """A `StudyRunner` of these methods, of `TOTAL_STEPS` steps each."""
@@ -68,6 +69,7 @@ def runner(
         make_scope=make_scope,
         results=results,
         teachers=teachers,
+        others=others,
     )
 
 

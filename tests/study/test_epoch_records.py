@@ -1,0 +1,22 @@
+"""EpochRecords: what is recorded of a cascade's levels. tests/study/test_runner.py runs it."""
+
+import types
+
+import numpy as np
+import pytest
+
+from keras_cascade.study.epoch_records import _saliency_correlations
+
+
+def test_saliency_is_correlated_by_rank_with_the_next_larger_level():
+    """Spearman's coefficient is 1 - 6 (sum of squared differences of ranks) / (n^3 - n)."""
+    saliency = {
+        "ta1": {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])},
+        "ta2": {"a": np.array([0.0, 7.0]), "b": np.array([7.5, 9e9])},
+        "student": {"a": np.array([7.0, 0.0]), "b": np.array([9.0, 8.0])},
+    }
+    cascade = types.SimpleNamespace(
+        level_names=["teacher", "ta1", "ta2", "student"], saliency=saliency.get
+    )
+    expected = {"ta2": 1.0, "student": 1 - 6 * (1 + 1 + 1 + 1) / (64 - 4)}
+    assert _saliency_correlations(cascade) == pytest.approx(expected)
