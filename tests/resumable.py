@@ -12,7 +12,15 @@ from keras_cascade import recipe
 from keras_cascade.cascade.seeds import seed_states
 
 EPOCHS, STEPS = 3, 4
-SETTINGS = recipe.Settings(epochs=EPOCHS, levels=(0.3, 0.6), min_channels=1, end=0.7, momentum=0.5)
+SETTINGS = recipe.Settings(
+    epochs=EPOCHS,
+    levels=(0.3, 0.6),
+    min_channels=1,
+    end=0.7,
+    momentum=0.5,
+    freeze_teacher=False,
+    hard_masks=False,
+)
 
 
 def network():

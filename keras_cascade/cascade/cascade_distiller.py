@@ -66,8 +66,8 @@ class CascadeDistiller(MaskedLevels):
             BatchNormalization layers those of level 1, and the logs have no `teacher_loss`.
         own_normalisation: whether each level has BatchNormalization layers of its own; otherwise
             all are normalised by the model's, whose moments then are of all levels mixed.
-        hard_masks: whether a channel that a level has lost stays lost; otherwise it comes back as
-            soon as its saliency ranks it among those to keep.
+        hard_masks: whether a channel that a level has lost stays lost; otherwise, as we read the
+            paper, it comes back as soon as its saliency ranks it among those to keep.
         distillation: stands in for the KL term: an object with
             `compute_loss(teacher_outputs, student_outputs)`. On several replicas it must be made
             of `keras.losses.Loss` objects, which divide by their number.
@@ -109,7 +109,7 @@ class CascadeDistiller(MaskedLevels):
         level_weights: Sequence[float] | None = None,
         freeze_teacher: bool = False,
         own_normalisation: bool = True,
-        hard_masks: bool = False,
+        hard_masks: bool = True,
         distillation: Any = None,
         name: str | None = None,
     ) -> None:
@@ -163,13 +163,14 @@ class CascadeDistiller(MaskedLevels):
         self.unslice_levels()
         flips = {}
         for index, level in enumerate(self.levels):
-            before = self._keep(index + 1)
+            before, target = self._keep(index + 1), level * progress
             saliency = self._saliency_of(index)
             if self.hard_masks:  # what is lost ranks below all that a channel may have
                 saliency = np.where(before, saliency, -1.0)
-            keep = self._ranking.keep(saliency, level * progress)
-            if self.hard_masks:
-                keep &= before
+                # What went too early could not come back when the target is met.
+                keep = before & self._ranking.keep(saliency, target, at_most=progress < 1.0)
+            else:
+                keep = self._ranking.keep(saliency, target)
             self._gates[index].mask.assign(keep.astype("float32"))
             flips[self.level_names[index + 1]] = int((before != keep).sum())
         return flips

@@ -66,6 +66,11 @@ flags.DEFINE_bool(
     _RECIPE.freeze_teacher,
     "Level 0 of the cascades is a frozen copy of the teacher; else it is trained on as the others.",
 )
+flags.DEFINE_bool(
+    "hard_masks",
+    _RECIPE.hard_masks,
+    "Channels that are lost stay lost; else they come back where their saliency ranks them.",
+)
 flags.DEFINE_float("momentum", _RECIPE.momentum, "Of the moving average of saliency.")
 flags.DEFINE_float(
     "end", _RECIPE.end, "Masks are fixed after this fraction of the epochs without recovery."

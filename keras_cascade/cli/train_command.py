@@ -80,6 +80,11 @@ flags.DEFINE_bool(
     _DEFAULT.freeze_teacher,
     "Level 0 of the cascade is a frozen copy of the teacher; else it is trained on as the others.",
 )
+flags.DEFINE_bool(
+    "hard_masks",
+    _DEFAULT.hard_masks,
+    "Channels that are lost stay lost; else they come back where their saliency ranks them.",
+)
 flags.DEFINE_enum(
     "scope",
     _DEFAULT.scope,

@@ -29,7 +29,9 @@ class Settings:
         seed: of initial weights, data order, augmentation and dropout.
         jit_compile: None lets Keras decide on an accelerator and turns XLA off on a CPU, where
             TensorFlow is slower with it.
-        freeze_teacher, own_normalisation, hard_masks: see `CascadeDistiller`.
+        freeze_teacher, own_normalisation, hard_masks: see `CascadeDistiller`. The teacher is
+            frozen here, as it has been trained before; False for both is the cascade as we read
+            the paper.
     """
 
     teacher_epochs: int = 30
@@ -52,9 +54,9 @@ class Settings:
     prune_learning_rate: float = 0.02
     seed: int = 0
     jit_compile: bool | None = None
-    freeze_teacher: bool = False
+    freeze_teacher: bool = True
     own_normalisation: bool = True
-    hard_masks: bool = False
+    hard_masks: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("teacher_epochs", 0), ("epochs", 1), ("recover_epochs", 0)):

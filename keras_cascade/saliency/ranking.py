@@ -105,13 +105,14 @@ class Ranking:
                 f"{', or keep fewer layers whole' if whole else ''}."
             )
 
-    def keep(self, saliency: ArrayLike, amount: float) -> Bools:
+    def keep(self, saliency: ArrayLike, amount: float, at_most: bool = False) -> Bools:
         """The keep vector that removes `amount` of the budget, or just more.
 
         Args:
             saliency: float array of shape `(units,)`; the larger, the more a channel matters.
             amount: fraction of the budget to remove, in [0, 1); what the floors do not allow is
                 not removed.
+            at_most: whether to remove just less instead.
 
         Returns:
             bool array of shape `(units,)`.
@@ -120,11 +121,11 @@ class Ranking:
         if amount <= 0.0:
             return self.graph.keep_vector()
         if self.scope == "layer":
-            return self._layerwise(saliency, self._whole * (1.0 - amount))
+            return self._layerwise(saliency, self._whole * (1.0 - amount), at_most)
         keep = self.graph.keep_vector()
         for stage in np.linspace(amount / _ROUNDS, amount, _ROUNDS):
-            keep = self._remove_lowest(keep, saliency, self._whole * (1.0 - stage))
-        return self._put_back(keep, saliency, self._whole * (1.0 - amount))
+            keep = self._remove_lowest(keep, saliency, self._whole * (1.0 - stage), at_most)
+        return keep if at_most else self._put_back(keep, saliency, self._whole * (1.0 - amount))
 
     def miss(self, keep: Bools, amount: float) -> str:
         """Why a keep vector misses its amount by more than 1% of the budget; "" if it does not."""
@@ -157,8 +158,11 @@ class Ranking:
             saliency[units[np.argmax(saliency[units])]] = np.inf
         return saliency
 
-    def _remove_lowest(self, keep, saliency, goal):
-        """Removes the portions of least saliency per cost until the cost is at most `goal`."""
+    def _remove_lowest(self, keep, saliency, goal, at_most):
+        """Removes the portions of least saliency per cost until the cost is at most `goal`.
+
+        With `at_most` all but the last of them.
+        """
         if self._cost.total(keep) <= goal:
             return keep
         units, portion_of, scores = self._portions(keep, self._per_cost(keep, saliency))
@@ -174,7 +178,7 @@ class Ranking:
             return lowered
 
         enough = _first(lambda count: self._cost.total(without(count)) <= goal, len(scores))
-        return without(enough)
+        return without(max(enough - 1, 0) if at_most else enough)
 
     def _portions(self, keep, per_cost):
         """The portions that may go: in each group, ascending, each leaving a multiple.
@@ -235,7 +239,7 @@ class Ranking:
             return saliency
         return saliency / np.maximum(self._cost.per_unit(keep), 1e-30)
 
-    def _layerwise(self, saliency, goal):
+    def _layerwise(self, saliency, goal, at_most):
         def counts(fraction):
             kept = _round_up(np.ceil((1.0 - fraction) * self._sizes).astype(int), self.round_to)
             return np.clip(kept, self._floors, self._sizes)
@@ -248,6 +252,8 @@ class Ranking:
         steps = 4096
         enough = _first(lambda step: cost(counts(step / steps)) <= goal, steps)
         kept, lower = counts(max(enough - 1, 0) / steps), counts(enough / steps)
+        if at_most:
+            return keep_counts(kept)
         # Groups of one size lose a channel at the same fraction: take only as many as needed.
         for index in np.flatnonzero(lower < kept):
             if cost(kept) <= goal:

@@ -205,7 +205,7 @@ class StudyRunner:
             teacher = self._teachers.of(cell)
             self._check_teacher(cell, teacher)
             result = self._trained(cell, teacher)
-        except (ValueError, RuntimeError, NonFiniteLossError) as error:
+        except _failures() as error:
             result = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         if cell.method in self.grid.variants:
             result["variant"] = self.grid.variants[cell.method].as_dict()
@@ -363,6 +363,13 @@ def _outcome(row):
         f"accuracy {row['accuracy']:.2%} (teacher {row['teacher_accuracy']:.2%}), "
         f"{row['nonzero_params']:,} params not zero, {row['wall_seconds']:.0f} s"
     )
+
+
+def _failures():
+    """What one cell may end in without ending the study: it is recorded and tried again."""
+    tensorflow = sys.modules.get("tensorflow")
+    of_tensorflow = (tensorflow.errors.OpError,) if tensorflow else ()  # out of memory is one
+    return (ValueError, RuntimeError, MemoryError, NonFiniteLossError, *of_tensorflow)
 
 
 def _duration(seconds):

@@ -255,7 +255,7 @@ def test_open_input_size_by_params():
 
 def test_extraction_warns_of_a_missed_target():
     cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
-    cascade.update_masks(progress=0.3)
+    cascade.update_masks(progress=0.6)
     with pytest.warns(UserWarning, match="asked for 50.0%.*not come to its end"):
         cascade.extract()
 

@@ -56,7 +56,9 @@ def pruned(name, levels=types.MappingProxyType({}), **options):
     """A compiled cascade whose levels have masks, and data; `levels` are further arguments."""
     keras.utils.set_random_seed(7)
     model = networks.unsettled(MODELS[name]())
-    cascade = kc.CascadeDistiller(model, (0.2, 0.4), min_channels=1, momentum=0.5, **levels)
+    cascade = kc.CascadeDistiller(
+        model, (0.2, 0.4), min_channels=1, momentum=0.5, hard_masks=False, **levels
+    )
     cascade.compile(keras.optimizers.SGD(0.02, momentum=0.9), LOSS, metrics=["accuracy"], **options)
     x, y = networks.examples_for(model, 8 * STEPS)
     random = np.random.default_rng(0)

@@ -71,4 +71,4 @@ def test_help_is_readable():
     assert "continues where it stopped" in result.stdout
     for flag in ("models", "datasets", "methods", "amounts", "seeds", "recover_epochs", "strategy"):
         assert f"--{flag}:" in result.stdout
-    assert "--[no]freeze_teacher:" in result.stdout
+    assert "--[no]freeze_teacher:" in result.stdout and "--[no]hard_masks:" in result.stdout

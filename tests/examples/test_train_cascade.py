@@ -62,6 +62,7 @@ def test_help_is_readable():
         "levels",
         "round_to",
         "freeze_teacher",
+        "hard_masks",
         "strategy",
     ):
         assert f"--{flag}:" in result.stdout or f"--[no]{flag}" in result.stdout

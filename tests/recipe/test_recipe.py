@@ -13,7 +13,7 @@ from keras_cascade.surgery import copy_model
 # What `recipe.Settings` and `CascadeDistiller` call by the same name.
 COMMON = (
     "levels", "budget", "guidance", "scope", "round_to", "min_channels", "temperature", "alpha",
-    "momentum", "freeze_teacher",
+    "momentum", "freeze_teacher", "hard_masks",
 )  # fmt: skip
 
 

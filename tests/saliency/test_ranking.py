@@ -24,14 +24,18 @@ def test_budget_is_met_within_a_percent_or_says_why(architecture, rng, budget, s
         cost = graph.cost(budget)
         everything = cost.total(graph.keep_vector())
         assert removed == pytest.approx(1 - cost.total(keep) / everything)
+        just_less = ranking.removed(ranking.keep(saliency, amount, at_most=True))
+        assert just_less <= amount + 1e-9 and just_less <= removed
 
 
 def test_budget_is_met_closely_where_channels_are_many(rng):
     graph = kc.ChannelGraph(networks.build("DenseNet121"))
     for scope in ("global", "layer"):
         ranking = Ranking(graph, "macs", scope)
-        keep = ranking.keep(rng.random(graph.num_units), 0.6)
-        assert ranking.removed(keep) == pytest.approx(0.6, abs=0.003)
+        saliency = rng.random(graph.num_units)
+        for at_most in (False, True):
+            removed = ranking.removed(ranking.keep(saliency, 0.6, at_most))
+            assert removed == pytest.approx(0.6, abs=0.003)
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tensorflow as tf
 import tiny_grid
 from strategies import REPLICAS, mirrored
 
@@ -61,11 +62,12 @@ def test_a_study_on_two_replicas(tmp_path):
 
 
 def test_rows_of_before_a_setting_have_its_default():
-    later = {"replicas", "synchronized", "freeze_teacher"}
-    assert not later & set(Protocol().as_dict())
-    assert Protocol(synchronized=True).as_dict()["synchronized"] is True
-    frozen = Protocol(recipe.Settings(freeze_teacher=True, budget="params"))
-    assert later & set(frozen.as_dict()) == {"freeze_teacher"}
+    later = {"replicas", "synchronized", "freeze_teacher", "hard_masks"}
+    then = recipe.Settings(freeze_teacher=False, hard_masks=False)
+    assert not later & set(Protocol(then).as_dict())
+    assert Protocol(then, synchronized=True).as_dict()["synchronized"] is True
+    # Defaults that are not what they were then are written down.
+    assert later & set(Protocol().as_dict()) == {"freeze_teacher", "hard_masks"}
 
 
 def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
@@ -78,16 +80,26 @@ def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
         tiny_grid.runner(tmp_path, ["dense"]).run()
 
 
-def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no such luck"),
+        MemoryError("no such luck"),
+        tf.errors.ResourceExhaustedError(None, None, "no such luck"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch, error):
     def failing(task):
-        raise ValueError("no such luck")
+        raise error
 
     original = METHODS["dense"]
     monkeypatch.setitem(METHODS, "dense", failing)
     lines = []
     failed, good = tiny_grid.runner(tmp_path, ["dense", "teacher"], say=lines.append).run()
-    assert failed["error"] == "ValueError: no such luck" and "accuracy" in good
-    assert any("failed: ValueError: no such luck" in line for line in lines)
+    told = f"{type(error).__name__}: no such luck"
+    assert failed["error"] == told and "accuracy" in good
+    assert any(f"failed: {told}" in line for line in lines)
     monkeypatch.setitem(METHODS, "dense", original)
     rows = tiny_grid.runner(tmp_path, ["dense", "teacher"]).run()
     assert not [row for row in rows if "error" in row]
