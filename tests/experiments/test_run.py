@@ -18,14 +18,14 @@ def test_a_run_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
     first = running.run(SCRIPT, *common, "--experiments=vgg16_cifar10", "--methods=teacher")
     assert first.returncode == 0, first.stderr
     second = running.run(
-        SCRIPT, *common, "--experiments=vgg16_cifar10,one_at_a_time", "--methods=teacher,frozen_2"
+        SCRIPT, *common, "--experiments=vgg16_cifar10,assistants", "--methods=teacher,frozen_0"
     )
     assert second.returncode == 0, second.stderr
     assert "1 of 2 cells are finished already." in second.stdout
     assert "training the teacher" in first.stdout and "training the teacher" not in second.stdout
     rows = rows_of(tmp_path / "vgg16_cifar10_smoke.jsonl")
-    others = rows_of(tmp_path / "one_at_a_time_smoke.jsonl")
-    assert [row["method"] for row in rows] == ["teacher", "frozen_2"]
+    others = rows_of(tmp_path / "assistants_smoke.jsonl")
+    assert [row["method"] for row in rows] == ["teacher", "frozen_0"]
     taken = {"taken_from": "vgg16_cifar10_smoke.jsonl"}
     assert others[1] == {**rows[1], **taken} and others[0].items() >= taken.items()
     for row in (*rows, *others):

@@ -131,10 +131,10 @@ def test_another_teacher_than_that_of_finished_cells_is_refused(tmp_path):
 
 def test_what_another_study_has_is_taken_over(tmp_path):
     """By what it was trained with, not by its name; what is otherwise is trained."""
-    variants = {"mild": Variant("cascade_0", {"alpha": 0.1})}
+    variants = {"mild": Variant("dense", {"alpha": 0.1})}
     first = tiny_grid.runner(tmp_path, ["teacher", "mild"], variants=variants, results="a.jsonl")
     first.run()
-    variants = {"weak": Variant("cascade_0", {"alpha": 0.1}), "other": Variant("cascade_0")}
+    variants = {"weak": Variant("dense", {"alpha": 0.1}), "other": Variant("dense")}
     lines = []
     methods = ["teacher", "weak", "other"]
     second = tiny_grid.runner(
