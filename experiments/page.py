@@ -177,9 +177,24 @@ class Section:
         return markdown_lines(header, lines) if lines else ""
 
     def _picture(self, rows, name):
-        cells, methods, _ = self._cells(rows)
+        cells, methods, amounts = self._cells(rows)
         figure = new_figure(8, 5)
         axes = figure.add_subplot()
+        teachers = cells.get(("teacher", 0.0), {}).values()
+        level = statistics.mean(100 * row["accuracy"] for row in teachers) if teachers else None
+        if len(amounts) == 1:
+            self._draw_dots(axes, cells, methods, amounts[0], level)
+        else:
+            self._draw_curves(axes, cells, methods, level)
+        axes.grid(alpha=0.3)
+        file = name.replace("@", "_") + ".png"
+        with report.whole_file(self.folder / file) as path:
+            figure.savefig(path, format="png", bbox_inches="tight")
+        what = f"at {amounts[0]:.0%} removed" if len(amounts) == 1 else "against MACs"
+        return f"![{self.experiment.title}: accuracy {what}](results/{file})"
+
+    def _draw_curves(self, axes, cells, methods, level):
+        """Accuracy over what is left of the MACs, a line a method."""
         for index, method in enumerate(methods):
             points = []
             for (each, amount), found in cells.items():
@@ -191,16 +206,24 @@ class Section:
                 x, y, spread = zip(*sorted(points), strict=True)
                 style = {"marker": "osD^vPX*<>hp"[index % 12], "capsize": 2, "linewidth": 1}
                 axes.errorbar(x, y, spread, label=self.experiment.label(method), **style)
-        for row in [cells["teacher", 0.0]] if cells.get(("teacher", 0.0)) else []:
-            mean = statistics.mean(100 * each["accuracy"] for each in row.values())
-            axes.axhline(mean, color="black", linestyle="--", label="dense teacher")
+        if level is not None:
+            axes.axhline(level, color="black", linestyle="--", label="dense teacher")
         axes.set(xlabel="MACs left, % of the teacher's", ylabel="test accuracy, %")
-        axes.grid(alpha=0.3)
         axes.legend(fontsize="x-small")
-        file = name.replace("@", "_") + ".png"
-        with report.whole_file(self.folder / file) as path:
-            figure.savefig(path, format="png")
-        return f"![{self.experiment.title}: accuracy against MACs](results/{file})"
+
+    def _draw_dots(self, axes, cells, methods, amount, level):
+        """The accuracy of each method, a line of the picture each."""
+        shown = [method for method in methods if cells.get((method, amount))]
+        for place, method in enumerate(shown):
+            values = [100 * row["accuracy"] for row in cells[method, amount].values()]
+            mean, spread = mean_and_std(values)
+            axes.plot(values, [place] * len(values), "|", color="gray")
+            axes.errorbar(mean, place, xerr=spread or 0.0, marker="o", capsize=3)
+        if level is not None:
+            axes.axvline(level, color="black", linestyle="--")
+        axes.set_yticks(range(len(shown)), [self.experiment.label(method) for method in shown])
+        axes.invert_yaxis()
+        axes.set(xlabel=f"test accuracy, %, {amount:.0%} removed; dashed: dense teacher")
 
     def _published(self):
         if not self.published:

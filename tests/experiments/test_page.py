@@ -86,6 +86,16 @@ def test_means_differences_and_insides(page, tmp_path):
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(("amounts", "what"), [([], "at 75% removed"), ([0.9], "against MACs")])
+def test_one_amount_is_drawn_as_dots_and_several_as_curves(page, tmp_path, amounts, what):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
+    first = rows("cpu")
+    more = [{**row, "amount": amount} for amount in amounts for row in first if row["amount"]]
+    text = page.Section(experiment, [*first, *more], tmp_path).text()
+    assert f"![VGG16 on CIFAR-10: accuracy {what}](results/" in text
+    assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
+
+
 def test_published_figures_stand_beside_the_full_preset_only(page, tmp_path):
     narrow, whole = (section(page, tmp_path, preset) for preset in ("cpu", "full"))
     assert cells(narrow, "White-Box") == [["", "93.47", "76%", "not run"]]
