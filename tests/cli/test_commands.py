@@ -162,6 +162,7 @@ def test_user_errors_are_one_line(model_file, tmp_path):
     assert trusted[0] == 0, trusted
 
 
+@pytest.mark.slow
 def test_profile_of_several_models(model_file):
     pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
     (outcome,) = command_lines.run("profile", [model_file, model_file, "--latency", "--runs=2"])

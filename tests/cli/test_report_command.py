@@ -21,6 +21,7 @@ def _study(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_pages_of_runs_and_of_studies(tmp_path):
     run = run_folders.write(tmp_path / "run", run_folders.results(1))
     study, named = _study(tmp_path / "study"), _study(tmp_path / "named")

@@ -64,6 +64,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_cascade_is_trained_and_evaluated(tmp_path):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed (the dev and backends extras bring it)")

@@ -81,6 +81,7 @@ USER_ERRORS = [
 ]
 
 
+@pytest.mark.slow
 def test_user_errors_are_one_line(tmp_path):
     common = ["--max_train_examples=64", "--epochs=1", f"--output_dir={tmp_path}"]
     command_lines.assert_user_errors("train", common, USER_ERRORS)

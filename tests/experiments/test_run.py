@@ -13,6 +13,7 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_and_trains_nothing_twice(tmp_path):
     common = ["--preset=smoke", f"--output_dir={tmp_path}"]
     first = running.run(SCRIPT, *common, "--experiments=vgg16_cifar10", "--methods=teacher")

@@ -81,6 +81,7 @@ def test_finished_run_is_only_restored(whole, tmp_path):
     assert logs == whole[1]
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_found_and_the_one_before_is_taken(whole, tmp_path, capsys):
     with pytest.raises(Killed):
         run(kc.TrainingBackup(tmp_path, every=2), dies_after(7))
@@ -117,6 +118,7 @@ def test_a_signal_in_validation_keeps_the_epoch(whole, tmp_path):
     assert len(logs["loss"]) == EPOCHS - 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(whole, tmp_path):
     """Files that may not grow: as on a full disk, the write fails in the middle."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
