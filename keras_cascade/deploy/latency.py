@@ -3,8 +3,8 @@
 On a machine that does other work too, milliseconds measured minutes apart cannot be compared. Here
 all models take turns, so that a slow second falls on all of them: the ratio of two medians holds
 where the medians do not. A turn is some untimed runs and a timed one. A model that runs again and
-again by itself finds the caches as it left them; after another model it needs about five runs to
-get there, and without them MobileNetV2 takes a tenth longer, and its pruned models a third.
+again by itself finds the caches as it left them; after another model it needs some runs to get
+there, and timed without them it seems slower than it is, the more so the smaller it is.
 """
 
 import dataclasses

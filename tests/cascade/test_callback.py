@@ -64,7 +64,8 @@ def test_channels_go_and_soft_ones_return_before_end_and_never_after(hard_masks)
     returned = [(~a & b).any() for a, b in zip(keeps, keeps[1:], strict=False)]
     assert any(returned) is not hard_masks
     assert logs["student_flips"][-1] == 0 and sum(logs["student_flips"]) > 0
-    assert logs["student_macs"][-1] == pytest.approx(0.4, abs=0.08)
+    # What is lost cannot come back to fill what the last, costly channel left over.
+    assert logs["student_macs"][-1] == pytest.approx(0.4, abs=0.08 if hard_masks else 0.06)
 
 
 def test_with_soft_masks_a_removed_channel_that_becomes_salient_comes_back():
