@@ -1,4 +1,4 @@
-"""The console script `keras-cascade`, and how TensorFlow is kept quiet at its start.
+"""The console script `keras-cascade`, and how TensorFlow is set up before its start.
 
 It stands outside the package because importing anything of that imports TensorFlow. Some of its C++
 parts write to the standard error before, or without, reading any log level. Their known lines
@@ -35,9 +35,18 @@ def quiet_stderr():
             sys.stderr.writelines(line for line in held if not _CHATTER.match(line))
 
 
+def set_up_tensorflow():
+    """Sets what TensorFlow reads when it is imported, where the user has not.
+
+    Without AVX512 it leaves oneDNN off, and convolutions of narrow networks take twice as long.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def run():
     """Runs the command line."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    set_up_tensorflow()
     with quiet_stderr():
         from keras_cascade.cli import commands
     logging.getLogger("tensorflow").setLevel("ERROR")

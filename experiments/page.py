@@ -25,28 +25,39 @@ from keras_cascade.report.study_summary import finished  # noqa: E402
 from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spread  # noqa: E402
 
 flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.jsonl lie.")
-flags.DEFINE_string("page", "docs/results.md", "A Markdown file with a section 'experiments'.")
+flags.DEFINE_string(
+    "page", "docs/results.md", "A Markdown file with sections 'experiments' and 'early'."
+)
 flags.DEFINE_string("reference", "frozen_2", "The method that the others are compared with.")
 
 FLAGS = flags.FLAGS
+SECTIONS = {"experiments": ("full", "cpu"), "early": ("early",)}  # of the page, and their presets
 PUBLISHED = HERE / "published" / "figures.toml"
 
 
 def main():
     folder = pathlib.Path(FLAGS.results_dir)
-    parts = []
+    written = 0
+    for section, presets in SECTIONS.items():
+        parts = [part.text() for part in _parts(folder, presets)]
+        if parts:
+            report.replace_section(FLAGS.page, section, "\n\n".join(parts))
+        written += len(parts)
+    if not written:
+        raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")
+    print(f"Wrote {written} sections to {FLAGS.page}.")
+
+
+def _parts(folder, presets):
+    """A `Section` for each experiment that was run at one of some presets."""
     for path in sorted(HERE.glob("*.toml"), key=_place):
-        for preset in ("full", "cpu"):
+        for preset in presets:
             results = folder / f"{path.stem}_{preset}.jsonl"
             if path.name != study.COMMON and results.exists():
                 experiment = study.Experiment.read(path, preset)
                 # Rows of other settings than the file's now would not be what its command gives.
                 rows = study.Records(results, experiment.protocol.as_dict()).rows
-                parts.append(Section(experiment, rows, folder).text())
-    if not parts:
-        raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")
-    report.replace_section(FLAGS.page, "experiments", "\n\n".join(parts))
-    print(f"Wrote {len(parts)} sections to {FLAGS.page}.")
+                yield Section(experiment, rows, folder)
 
 
 def _place(path):
@@ -61,7 +72,8 @@ class Section:
         self.experiment, self.folder = experiment, folder
         self.all_rows, self.rows = rows, finished(rows)
         self._file = experiment.results.removesuffix(".jsonl")
-        self.published = tomllib.loads(PUBLISHED.read_text()).get(experiment.name, {})
+        published = tomllib.loads(PUBLISHED.read_text()) if experiment.preset != "early" else {}
+        self.published = published.get(experiment.name, {})
 
     def text(self):
         experiment = self.experiment

@@ -1,9 +1,10 @@
 """Runs experiments: the papers' claims, and what else prunes, on real data.
 
 Each experiment is a small file beside this script; what they share is in common.toml. A preset says
-how large: smoke (a minute), cpu (hours on two cores, a stated subset), full (a GPU). Each finished
-training is one line in OUTPUT_DIR/EXPERIMENT_PRESET.jsonl, written at once; the same command run
-again goes on where it stopped. Teachers are kept in OUTPUT_DIR/teachers and shared by experiments.
+how large: smoke (a minute), cpu (hours on two cores, a stated subset), full (a GPU), and of some
+experiments early (as cpu, with teachers that are far from their end). Each finished training is one
+line in OUTPUT_DIR/EXPERIMENT_PRESET.jsonl, written at once; the same command run again goes on from
+there. Teachers are kept in OUTPUT_DIR/teachers and shared by experiments.
 
     python experiments/run.py --experiments=vgg16_cifar10 --preset=smoke
     KERAS_BACKEND=jax python experiments/run.py --preset=full --data_dir=DATA --output_dir=results
@@ -27,8 +28,10 @@ from keras_cascade_command import quiet_stderr  # noqa: E402
 
 NAMES = sorted(path.stem for path in HERE.glob("*.toml") if path.name != study.COMMON)
 
-flags.DEFINE_list("experiments", NAMES, "Which: names of the files beside this script.")
-flags.DEFINE_string("preset", "smoke", "How large: smoke, cpu or full.")
+flags.DEFINE_list(
+    "experiments", None, "Which: names of the files beside this script; default: all of the preset."
+)
+flags.DEFINE_string("preset", "smoke", "How large: smoke, cpu, full, or early.")
 flags.DEFINE_list("seeds", None, "Only these of the preset's seeds; default: all.")
 flags.DEFINE_list("methods", None, "Only these of the experiment's methods; default: all.")
 flags.DEFINE_list("amounts", None, "Only these of the preset's amounts; default: all.")
@@ -44,11 +47,12 @@ ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command agai
 
 
 def main():
-    experiments = [_experiment(name) for name in FLAGS.experiments]
+    of_preset = [name for name in NAMES if FLAGS.preset in study.Experiment.presets(_path(name))]
+    experiments = [_experiment(name) for name in FLAGS.experiments or of_preset or NAMES]
     folder = report.writable_folder(FLAGS.output_dir)
     make_scope, replicas = recipe.distribution_scopes(FLAGS.strategy)
     # A training that two experiments want is run once.
-    all_results = [_experiment(name).results for name in NAMES]
+    all_results = [_experiment(name).results for name in of_preset]
     runners = []
     for experiment in experiments:
         protocol = experiment.protocol.changed({"replicas": replicas})
@@ -78,11 +82,14 @@ def main():
         sys.exit(f"{failed} trainings failed; run again to try them once more.")
 
 
+def _path(name):
+    return HERE / f"{name}.toml"
+
+
 def _experiment(name):
-    path = HERE / f"{name}.toml"
     if name not in NAMES:
         raise ValueError(f"Unknown experiment '{name}'. There are {', '.join(NAMES)}.")
-    return study.Experiment.read(path, FLAGS.preset)
+    return study.Experiment.read(_path(name), FLAGS.preset)
 
 
 def _chosen(grid):

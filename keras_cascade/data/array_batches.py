@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from keras_cascade.data.autotune import untuned
 from keras_cascade.data.preprocessing import Recipe, padding
 from keras_cascade.typing import Ints, Tensor
 
@@ -249,7 +250,7 @@ def _tf_dataset(batches, places):
     finished = stored.map(
         lambda inputs, labels: (batches.finished(*inputs), labels), tf.data.AUTOTUNE
     )
-    return finished.prefetch(tf.data.AUTOTUNE)
+    return untuned(finished.prefetch(tf.data.AUTOTUNE))
 
 
 def _compiled(function):

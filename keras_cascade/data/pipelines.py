@@ -10,6 +10,7 @@ import math
 import os
 
 from keras_cascade.data import preprocessing
+from keras_cascade.data.autotune import untuned
 from keras_cascade.data.image_data import ImageData
 from keras_cascade.data.own_files import is_own, own_source
 from keras_cascade.data.preprocessing import Recipe, recipe_for
@@ -130,7 +131,7 @@ class _TrainBatches:
             return self._batches(self._seed + _LARGE_PRIME * epoch, seeds, reshuffle=False)
 
         stream = data.range(start, self._tf.int64.max).flat_map(epoch_batches)
-        return stream.prefetch(self._tf.data.AUTOTUNE)
+        return untuned(stream.prefetch(self._tf.data.AUTOTUNE))
 
     def _batches(self, seed, seeds, reshuffle=True):
         tf, source = self._tf, self._source
@@ -174,4 +175,4 @@ def _finished(tf, batches, source: Source, recipe: Recipe, sharing: Sharing):
         part = sharing.part(tf.shape(labels)[0])
         return preprocessing.standardize(images[part], recipe, source.dtype), labels[part]
 
-    return batches.map(standardize, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return untuned(batches.map(standardize, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE))

@@ -32,6 +32,8 @@ class Settings:
         freeze_teacher, own_normalisation, hard_masks: see `CascadeDistiller`. The teacher is
             frozen here, as it has been trained before; False for both is the cascade as we read
             the paper.
+        slice_levels: whether the cascade's steps get cheaper once masks are fixed, see
+            `CascadeCallback`.
     """
 
     teacher_epochs: int = 30
@@ -57,6 +59,7 @@ class Settings:
     freeze_teacher: bool = True
     own_normalisation: bool = True
     hard_masks: bool = True
+    slice_levels: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("teacher_epochs", 0), ("epochs", 1), ("recover_epochs", 0)):

@@ -91,7 +91,7 @@ def train_cascade(
     # As steps: an epoch that is gone on with in the middle is no whole one.
     steps = settings.epochs * data.steps_per_epoch
     begin, end = round(settings.begin * steps), round(settings.end * steps)
-    pruning = CascadeCallback(begin, end, log_dir=log_dir)
+    pruning = CascadeCallback(begin, end, slice_levels=settings.slice_levels, log_dir=log_dir)
     rate = settings.prune_learning_rate
     callbacks = [pruning, *callbacks]
     return cascade, _fit(cascade, data, settings, rate, settings.epochs, callbacks, backup)

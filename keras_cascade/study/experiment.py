@@ -24,6 +24,7 @@
 
 A file common.toml beside it, with the same tables but for title and question, holds what several
 experiments share; the experiment's own values stand above it, and a preset's above those of none.
+An experiment has the presets that its own file names, be it by an empty table.
 """
 
 import dataclasses
@@ -87,6 +88,9 @@ class Experiment:
         own = _read(path)
         common = _read(path.with_name(COMMON)) if path.with_name(COMMON).exists() else {}
         try:
+            presets = own.get("presets", {})
+            if preset not in presets:
+                raise ValueError(f"there is no such preset; there are {', '.join(presets)}.")
             layers = _layers([common, own], preset)
             tables = {
                 name: _merged([layer.get("variants", {}) for layer in layers], name)
@@ -105,6 +109,18 @@ class Experiment:
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ValueError(f"'{path}', preset '{preset}': {reason}") from error
+
+    @staticmethod
+    def presets(path: Path) -> tuple[str, ...]:
+        """The names of the presets that an experiment's file has.
+
+        Args:
+            path: of the TOML file.
+
+        Raises:
+            ValueError, FileNotFoundError: as `read`.
+        """
+        return tuple(_read(pathlib.Path(path)).get("presets", {}))
 
     def label(self, method: str) -> str:
         """A method as a reader is shown it."""
@@ -137,11 +153,7 @@ def _check_names(path, values, known):
 
 def _layers(files, preset):
     """What holds, the lower before the higher."""
-    sizes = [file.get("presets", {}) for file in files]
-    known = list(dict.fromkeys(name for size in sizes for name in size))
-    if preset not in known:
-        raise ValueError(f"there is no such preset; there are {', '.join(known)}.")
-    return [*files, *(size.get(preset, {}) for size in sizes)]
+    return [*files, *(file.get("presets", {}).get(preset, {}) for file in files)]
 
 
 def _merged(layers, table) -> dict[str, Any]:

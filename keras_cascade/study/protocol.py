@@ -28,6 +28,7 @@ _LATER = {
     "recover_from": "original",
     "replicas": 1,
     "shape_of": "cascade_0",
+    "slice_levels": False,
     "spacing": "even",
     "synchronized": False,
     "watch_test": False,

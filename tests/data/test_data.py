@@ -66,6 +66,13 @@ def rows(images):
     return {image.tobytes() for image in images}
 
 
+@pytest.mark.parametrize("pipeline", ["tf.data", "numpy"])
+def test_no_pass_ends_by_waiting_for_tf_datas_tuner(pipeline):
+    data = load("digits", batch_size=64, pipeline=pipeline)
+    for passes in (data.train, data.test, data.from_epoch(0)):
+        assert passes.options().autotune.enabled is False
+
+
 def test_digits_split_is_stratified_disjoint_and_complete():
     data = load("digits", batch_size=64, augment=False)
     train_images, train_labels = stacked(data.train)

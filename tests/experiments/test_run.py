@@ -64,7 +64,7 @@ def test_what_its_user_gets_wrong_is_one_line(tmp_path):
         common,
         [
             (["--experiments=vgg17"], "Unknown experiment 'vgg17'. There are assistants, "),
-            (["--preset=huge"], "there are smoke, cpu, full"),
+            (["--preset=huge"], "there are smoke, cpu"),
             (
                 ["--experiments=vgg16_cifar10", "--seeds=7"],
                 "--seeds=7: the preset has 0",

@@ -53,6 +53,28 @@ def test_the_cascade_is_made_as_the_settings_say(freeze_teacher):
         assert config[name] == getattr(settings, name), name
 
 
+def test_levels_are_sliced_once_masks_are_fixed(images):
+    """As many steps are masked as prune, and the losses are those of masked levels throughout."""
+    sliced, losses = {}, {}
+    for slice_levels in (False, True):
+        settings = recipe.Settings(
+            epochs=2, levels=(0.5,), min_channels=1, end=0.5, slice_levels=slice_levels
+        )
+        seen = sliced[slice_levels] = []
+
+        class Watch(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None, seen=seen):
+                seen.append(self.model.sliced)
+
+        keras.utils.set_random_seed(0)
+        model = networks.small_convnet()
+        _, history = recipe.train_cascade(model, images, settings, [Watch()])
+        losses[slice_levels] = history["loss"]
+    assert sliced[False] == [False] * 8
+    assert sliced[True] == [False] * 3 + [True] * 5
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_optimizer_follows_a_cosine(name):
     optimizer = recipe.Settings(optimizer=name).make_optimizer(0.5, steps=10)

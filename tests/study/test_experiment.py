@@ -38,6 +38,7 @@ alpha = 0.3
 models = ["vgg16@0.25"]
 [presets.small.settings]
 temperature = 3.0
+[presets.large]
 """
 
 
@@ -121,8 +122,21 @@ def test_bases_that_are_not_there_or_go_in_circles_are_named(path, bases, messag
         Experiment.read(path, "small")
 
 
-@pytest.mark.parametrize("preset", ["smoke", "cpu", "full"])
-@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_has_the_presets_that_its_own_file_names(path):
+    assert Experiment.presets(path) == ("small", "large")
+    path.write_text(OWN.replace("[presets.large]", ""))
+    with pytest.raises(ValueError, match="no such preset; there are small"):
+        Experiment.read(path, "large")  # though what is shared has it
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        (name, preset)
+        for name in NAMES
+        for preset in Experiment.presets(EXPERIMENTS / f"{name}.toml")
+    ],
+)
 def test_the_experiments_of_the_repository_can_be_run(name, preset):
     experiment = Experiment.read(EXPERIMENTS / f"{name}.toml", preset)
     protocol = experiment.protocol
@@ -134,3 +148,9 @@ def test_the_experiments_of_the_repository_can_be_run(name, preset):
         preset == "smoke"
     )
     assert len(experiment.grid.seeds) == (1 if preset == "smoke" else 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_has_a_small_preset_and_the_full_one(name):
+    presets = set(Experiment.presets(EXPERIMENTS / f"{name}.toml"))
+    assert presets >= {"smoke", "full"} and presets & {"cpu", "early"}

@@ -62,7 +62,7 @@ def test_a_study_on_two_replicas(tmp_path):
 
 
 def test_rows_of_before_a_setting_have_its_default():
-    later = {"replicas", "synchronized", "freeze_teacher", "hard_masks"}
+    later = {"replicas", "synchronized", "freeze_teacher", "hard_masks", "slice_levels"}
     then = recipe.Settings(freeze_teacher=False, hard_masks=False)
     assert not later & set(Protocol(then).as_dict())
     assert Protocol(then, synchronized=True).as_dict()["synchronized"] is True
