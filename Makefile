@@ -275,6 +275,7 @@ bench: install
 	@$(BIN)/python benchmarks/layer_latency.py --output=benchmarks/layer_latency.json
 	@$(BIN)/python benchmarks/latency_page.py benchmarks/latency_*.json benchmarks/layer_latency.json
 	@$(BIN)/python benchmarks/surgeon.py --output=benchmarks/surgeon.json
+	@$(BIN)/python benchmarks/short_epochs.py --output=benchmarks/short_epochs.json
 
 # Nothing is fetched; the notebooks are shown as they are, with the outputs they have.
 docs: install
