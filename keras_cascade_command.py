@@ -38,7 +38,8 @@ def quiet_stderr():
 def set_up_tensorflow():
     """Sets what TensorFlow reads when it is imported, where the user has not.
 
-    Without AVX512 it leaves oneDNN off, and convolutions of narrow networks take twice as long.
+    On processors without newer vector instructions it leaves oneDNN off, and narrow networks train
+    much slower: benchmarks/short_epochs.py.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

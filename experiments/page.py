@@ -28,7 +28,11 @@ flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.json
 flags.DEFINE_string(
     "page", "docs/results.md", "A Markdown file with sections 'experiments' and 'early'."
 )
-flags.DEFINE_string("reference", "frozen_2", "The method that the others are compared with.")
+flags.DEFINE_list(
+    "references",
+    ["frozen_2", "frozen_0"],
+    "Methods that others are compared with: in each experiment, that of which there are most rows.",
+)
 
 FLAGS = flags.FLAGS
 SECTIONS = {"experiments": ("full", "cpu"), "early": ("early",)}  # of the page, and their presets
@@ -74,6 +78,8 @@ class Section:
         self._file = experiment.results.removesuffix(".jsonl")
         published = tomllib.loads(PUBLISHED.read_text()) if experiment.preset != "early" else {}
         self.published = published.get(experiment.name, {})
+        trained = [row["method"] for row in self.rows]
+        self.reference = max(FLAGS.references, key=trained.count)
 
     def text(self):
         experiment = self.experiment
@@ -149,7 +155,7 @@ class Section:
 
     def _differences(self, rows):
         cells, methods, amounts = self._cells(rows)
-        reference = FLAGS.reference
+        reference = self.reference
         if reference not in methods:
             return ""
         lines = []
@@ -243,7 +249,7 @@ class Section:
         ours = {}
         if self.experiment.preset == "full":
             for row in self.rows:
-                if row["method"] == FLAGS.reference:
+                if row["method"] == self.reference:
                     ours.setdefault(round(100 * row["amount"]), []).append(100 * row["accuracy"])
         lines = []
         for method, base, accuracy, removed in self.published["rows"]:

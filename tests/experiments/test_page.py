@@ -22,7 +22,7 @@ def page():
 
 @pytest.fixture(autouse=True)
 def _flags(page, monkeypatch):
-    monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(reference="frozen_2"))
+    monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(references=["frozen_2", "frozen_0"]))
 
 
 def joint(seed, flips):
@@ -84,6 +84,19 @@ def test_means_differences_and_insides(page, tmp_path):
     figures = ["88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "- / 0.50", "+5.50"]
     assert inside == ["75%", *figures]
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
+
+
+def test_others_are_compared_with_the_cascade_that_was_trained_most(page, tmp_path):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
+    made = rows("cpu")
+    more = [{**row, "method": "frozen_0", "accuracy": 0.9} for row in made if "levels" in row]
+    one_less = [row for row in made if (row["method"], row["seed"]) != ("frozen_2", 1)]
+    for given, reference in (
+        (made + more, "2 assistants"),
+        (one_less + more, "no assistant"),
+    ):
+        text = page.Section(experiment, given, tmp_path).text()
+        assert f"| cascade, frozen teacher, hard masks, {reference} less ... |" in text
 
 
 @pytest.mark.parametrize(("amounts", "what"), [([], "at 75% removed"), ([0.9], "against MACs")])
