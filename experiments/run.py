@@ -48,6 +48,7 @@ ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command agai
 
 def main():
     of_preset = [name for name in NAMES if FLAGS.preset in study.Experiment.presets(_path(name))]
+    # Of an unknown preset there are none: any of the names then says which presets there are.
     experiments = [_experiment(name) for name in FLAGS.experiments or of_preset or NAMES]
     folder = report.writable_folder(FLAGS.output_dir)
     make_scope, replicas = recipe.distribution_scopes(FLAGS.strategy)
