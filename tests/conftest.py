@@ -3,10 +3,15 @@
 import functools
 import gc
 
-import keras
-import networks
-import numpy as np
-import pytest
+import keras_cascade_command
+
+# Without oneDNN, which TensorFlow leaves off on some processors, it takes channels first on no CPU.
+keras_cascade_command.set_up_tensorflow()
+
+import keras  # noqa: E402
+import networks  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 BACKEND = keras.backend.backend()
 if BACKEND == "tensorflow":
