@@ -24,7 +24,8 @@
 
 A file common.toml beside it, with the same tables but for title and question, holds what several
 experiments share; the experiment's own values stand above it, and a preset's above those of none.
-An experiment has the presets that its own file names, be it by an empty table.
+Between the two stands the file that `base = "other_experiment"` names, where there is one. An
+experiment has the presets that its own file names, be it by an empty table.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ from keras_cascade.typing import Path
 COMMON = "common.toml"
 _OF_PRESETS = ("grid", "settings", "variants")
 _TABLES = (*_OF_PRESETS, "presets")
-_TEXTS = ("title", "question")
+_TEXTS = ("title", "question", "base")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,25 +74,26 @@ class Experiment:
 
     @classmethod
     def read(cls, path: Path, preset: str) -> Self:
-        """Reads an experiment's file, and common.toml beside it.
+        """Reads an experiment's file and those it stands on: its base's, and common.toml.
 
         Args:
             path: of the TOML file.
-            preset: a name among its presets, or those of common.toml.
+            preset: a name among its presets.
 
         Raises:
-            ValueError: the file is no TOML, has other tables, or no such preset; or `Grid`,
-                `Variant` or `Protocol` refuse its values. The message names the file.
-            FileNotFoundError: there is no such file.
+            ValueError: the file is no TOML, has other tables, is its own base, or has no such
+                preset; or `Grid`, `Variant` or `Protocol` refuse its values. The message names the
+                file.
+            FileNotFoundError: there is no such file, or none of its base.
         """
         path = pathlib.Path(path)
-        own = _read(path)
+        *bases, own = _with_bases(path)
         common = _read(path.with_name(COMMON)) if path.with_name(COMMON).exists() else {}
         try:
             presets = own.get("presets", {})
             if preset not in presets:
                 raise ValueError(f"there is no such preset; there are {', '.join(presets)}.")
-            layers = _layers([common, own], preset)
+            layers = _layers([common, *bases, own], preset)
             tables = {
                 name: _merged([layer.get("variants", {}) for layer in layers], name)
                 for name in _merged(layers, "variants")
@@ -143,6 +145,18 @@ def _read(path):
     for preset in values.get("presets", {}).values():
         _check_names(path, preset, _OF_PRESETS)
     return values
+
+
+def _with_bases(path, derived=()):
+    """What an experiment's file holds, after what the files hold that it stands on."""
+    if path.stem in derived:
+        circle = " < ".join([*derived, path.stem])
+        raise ValueError(f"experiment '{path}' is its own base ({circle}).")
+    own = _read(path)
+    if "base" not in own:
+        return [own]
+    base = path.with_name(f"{own['base']}.toml")
+    return [*_with_bases(base, (*derived, path.stem)), own]
 
 
 def _check_names(path, values, known):

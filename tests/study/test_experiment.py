@@ -122,6 +122,30 @@ def test_bases_that_are_not_there_or_go_in_circles_are_named(path, bases, messag
         Experiment.read(path, "small")
 
 
+def test_an_experiment_has_what_its_base_has_but_for_the_presets_it_does_not_name(path):
+    derived = path.with_name("derived.toml")
+    own = """
+title = "Another"
+question = "And here?"
+base = "mine"
+[settings]
+alpha = 0.5
+[presets.small.settings]
+epochs = 3
+"""
+    derived.write_text(own)
+    mine, other = Experiment.read(path, "small"), Experiment.read(derived, "small")
+    assert (other.title, other.results, other.grid) == ("Another", "derived_small.jsonl", mine.grid)
+    assert other.protocol == mine.protocol.changed({"alpha": 0.5, "epochs": 3})
+    assert Experiment.presets(derived) == ("small",)
+    path.write_text(OWN.replace("[grid]", 'base = "derived"\n[grid]'))
+    with pytest.raises(ValueError, match="its own base .derived < mine < derived"):
+        Experiment.read(derived, "small")
+    derived.write_text(own.replace('"mine"', '"nobody"'))
+    with pytest.raises(FileNotFoundError, match="nobody.toml"):
+        Experiment.read(derived, "small")
+
+
 def test_an_experiment_has_the_presets_that_its_own_file_names(path):
     assert Experiment.presets(path) == ("small", "large")
     path.write_text(OWN.replace("[presets.large]", ""))
