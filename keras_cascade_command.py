@@ -1,4 +1,4 @@
-"""The console script `keras-cascade`, and how TensorFlow is set up before its start.
+"""The console script `keras-cascade`, and how TensorFlow is kept quiet at its start.
 
 It stands outside the package because importing anything of that imports TensorFlow. Some of its C++
 parts write to the standard error before, or without, reading any log level. Their known lines
@@ -35,19 +35,9 @@ def quiet_stderr():
             sys.stderr.writelines(line for line in held if not _CHATTER.match(line))
 
 
-def set_up_tensorflow():
-    """Sets what TensorFlow reads when it is imported, where the user has not.
-
-    On processors without newer vector instructions it leaves oneDNN off, and narrow networks train
-    much slower: benchmarks/short_epochs.py.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
-
 def run():
     """Runs the command line."""
-    set_up_tensorflow()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_stderr():
         from keras_cascade.cli import commands
     logging.getLogger("tensorflow").setLevel("ERROR")

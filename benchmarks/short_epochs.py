@@ -1,8 +1,8 @@
 """What short epochs on a TensorFlow CPU lose to tf.data's tuner, and to oneDNN being off.
 
 Trains a narrow VGG16 for some epochs, each combination in a process of its own, and gives the
-median epoch and its ratio to that with oneDNN and without the tuner, which is what `data.load` and
-our scripts have.
+median epoch and its ratio to that with oneDNN and without the tuner. `data.load` goes without the
+tuner; docs/troubleshooting.md says why nothing here turns oneDNN on.
 
     python benchmarks/short_epochs.py --output=benchmarks/short_epochs.json
 """

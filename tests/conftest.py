@@ -3,15 +3,10 @@
 import functools
 import gc
 
-import keras_cascade_command
-
-# Without oneDNN, which TensorFlow leaves off on some processors, it takes channels first on no CPU.
-keras_cascade_command.set_up_tensorflow()
-
-import keras  # noqa: E402
-import networks  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import keras
+import networks
+import numpy as np
+import pytest
 
 BACKEND = keras.backend.backend()
 if BACKEND == "tensorflow":
@@ -23,9 +18,14 @@ if BACKEND == "tensorflow":
     )
 
 
+NO_CHANNELS_FIRST = "TensorFlow convolves with channels first on a CPU only where oneDNN is on"
+
+
 def pytest_collection_modifyitems(items):
-    """Skips the tests that are for other backends, each with the reason that stands at it."""
+    """Skips the tests that cannot run here, each with the reason."""
     for item in items:
+        if item.get_closest_marker("channels_first") and not networks.can_have_channels_first():
+            item.add_marker(pytest.mark.skip(reason=NO_CHANNELS_FIRST))
         for marker in item.iter_markers("only_on"):
             if BACKEND not in marker.args:
                 reason = f"only on {', '.join(marker.args)}: {marker.kwargs['reason']}"

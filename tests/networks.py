@@ -1,5 +1,7 @@
 """Small networks for tests."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import layers
@@ -114,3 +116,17 @@ def enliven(model, images, momentum):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
     model(images, training=True)
+
+
+@functools.cache
+def can_have_channels_first():
+    """Whether convolutions can be computed here with channels first."""
+    if keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    try:
+        layers.Conv2D(1, 1, data_format="channels_first")(np.zeros((1, 1, 2, 2), "float32"))
+    except tf.errors.UnimplementedError:
+        return False
+    return True

@@ -14,6 +14,7 @@ for several axes gives out their sizes in the wrong order.
 
 from hypothesis import strategies as st
 from keras import layers, ops
+from networks import can_have_channels_first
 from random_operations import (
     arithmetic,
     channel_moves,
@@ -192,11 +193,12 @@ def _squeeze_and_excite(draw, shape):
 
 
 def _channels_first(draw, shape):
-    """There and back; TensorFlow's convolutions on CPUs know 1x1 kernels in this format."""
+    """There and back; TensorFlow's convolutions on CPUs know at most 1x1 kernels in this format."""
     first = {"data_format": "channels_first"}
+    convolution = [lambda: layers.Conv2D(_filters(draw), 1, use_bias=False, **first)]
     inner = pick(
         draw,
-        lambda: layers.Conv2D(_filters(draw), 1, use_bias=False, **first),
+        *(convolution if can_have_channels_first() else []),
         lambda: layers.BatchNormalization(axis=1),
         lambda: layers.GroupNormalization(divisor(draw, shape[-1]), axis=1),
         lambda: layers.GlobalAveragePooling2D(keepdims=True, **first),

@@ -9,8 +9,13 @@ from keras import layers
 
 import keras_cascade as kc
 
-# Models that Keras itself computes wrongly, or not at all, on the other backends.
+# Models that Keras itself computes wrongly, or not at all, on some backends or processors.
 ONLY_ON = {
+    **dict.fromkeys(
+        "first_pointwise first_global_pooling first_flatten first_then_last "
+        "group_first_normalization open_channels_first".split(),
+        pytest.mark.channels_first,
+    ),
     "layer_of_positions_normalization": pytest.mark.only_on(
         "tensorflow", "jax", reason="Keras on PyTorch normalises the last axes, whatever axis says"
     ),

@@ -16,7 +16,7 @@ from keras_cascade.sparsity import activations
 # layers or options tf_keras lacks.
 CROSSING = """
 strided transposed_2d depthwise_multiplier depthwise_1d separable separable_1d grouped
-first_pointwise three_dimensions einsum_heads embedding_masked activations prelu_shared dropouts
+three_dimensions einsum_heads embedding_masked activations prelu_shared dropouts
 rescaling batch_normalization batch_plain_normalization layer_all_axes_normalization
 group_normalization
 unit_normalization max_pooling global_average_keepdims padding_cropping up_sampling resizing
@@ -50,7 +50,9 @@ def test_twin_gives_the_same_output(name, rng):
     _assert_equal(model, kc.from_tf_keras(twin), x)
 
 
-@pytest.mark.parametrize("case", CROSSING)
+@pytest.mark.parametrize(
+    "case", [*CROSSING, pytest.param("first_pointwise", marks=pytest.mark.channels_first)]
+)
 def test_layer_crosses_and_comes_back(case):
     model = rule_cases.CUT[case]()
     back = kc.from_tf_keras(kc.to_tf_keras(model))  # each verified, call by call
