@@ -6,6 +6,7 @@ are held back; everything else is passed on.
 """
 
 import contextlib
+import faulthandler
 import logging
 import os
 import re
@@ -20,9 +21,15 @@ _CHATTER = re.compile(
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Holds back known chatter on the standard error, whoever in this process writes it."""
+    """Holds back known chatter on the standard error, whoever in this process writes it.
+
+    Where the process dies, what is held dies with it; a traceback of Python is shown even then.
+    """
     sys.stderr.flush()
     shown = os.dup(2)
+    shows_death = not faulthandler.is_enabled()
+    if shows_death:
+        faulthandler.enable(shown)
     with tempfile.TemporaryFile(mode="w+") as held:
         os.dup2(held.fileno(), 2)
         try:
@@ -30,6 +37,8 @@ def quiet_stderr():
         finally:
             sys.stderr.flush()
             os.dup2(shown, 2)
+            if shows_death:
+                faulthandler.disable()
             os.close(shown)
             held.seek(0)
             sys.stderr.writelines(line for line in held if not _CHATTER.match(line))
