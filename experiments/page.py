@@ -65,7 +65,9 @@ def _parts(folder, presets):
 
 
 def _place(path):
-    order = ("vgg16_cifar10", "resnet56_cifar10", "resnet50_cifar10", "assistants")
+    order = (
+        "vgg16_cifar10", "resnet56_cifar10", "resnet50_cifar10", "vgg16_cifar100", "assistants",
+    )  # fmt: skip
     return (order.index(path.stem) if path.stem in order else len(order), path.stem)
 
 
