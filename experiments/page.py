@@ -156,10 +156,21 @@ class Section:
         )
 
     def _differences(self, rows):
+        """A table for the reference, and for each other one that has several seeds somewhere."""
+        cells, methods, _ = self._cells(rows)
+        tables = [
+            self._less(rows, reference)
+            for reference in FLAGS.references
+            if reference in methods
+            and (
+                reference == self.reference
+                or any(len(cells[key]) > 1 for key in list(cells) if key[0] == reference)
+            )
+        ]
+        return "\n\n".join(["Points of accuracy, paired by seed.", *tables]) if tables else ""
+
+    def _less(self, rows, reference):
         cells, methods, amounts = self._cells(rows)
-        reference = self.reference
-        if reference not in methods:
-            return ""
         lines = []
         for method in methods:
             line = [self.experiment.label(method)]
@@ -178,7 +189,7 @@ class Section:
             f"{self.experiment.label(reference)} less ...",
             *(f"{each:.0%} gone" for each in amounts),
         ]
-        return "Points of accuracy, paired by seed.\n\n" + markdown_lines(header, lines)
+        return markdown_lines(header, lines)
 
     def _levels(self, rows):
         """What went on inside the cascades: means over seeds."""
