@@ -87,7 +87,7 @@ def test_means_differences_and_insides(page, tmp_path):
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
 
 
-def test_others_are_compared_with_each_cascade_of_several_seeds_or_the_one_with_most(page, tmp_path):
+def test_others_are_compared_with_each_cascade_of_several_seeds_or_one(page, tmp_path):
     experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
     both = rows("cpu")
     both += [{**row, "method": "frozen_0", "accuracy": 0.9} for row in both if "levels" in row]
