@@ -164,7 +164,7 @@ class Section:
             if reference in methods
             and (
                 reference == self.reference
-                or any(len(cells[key]) > 1 for key in list(cells) if key[0] == reference)
+                or any(len(seeds) > 1 for key, seeds in cells.items() if key[0] == reference)
             )
         ]
         return "\n\n".join(["Points of accuracy, paired by seed.", *tables]) if tables else ""
