@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_cascade.cascade import data_faults, replicas
+from keras_cascade.cascade import compiled_metrics, data_faults, replicas
 from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.cascade.losses import (
     SoftTargetLoss,
@@ -127,9 +127,14 @@ class GuidedTrainer(keras.Model):
         for member in self._others.values():
             member.compile(
                 optimizer=None,
-                metrics=_copies(metrics),
-                weighted_metrics=_copies(weighted_metrics),
+                metrics=compiled_metrics.copies(metrics),
+                weighted_metrics=compiled_metrics.copies(weighted_metrics),
             )
+        shape = self._members[self._main].output_shape
+        labels = self._targets and self._targets.shape_of_labels(shape)
+        if labels:
+            for compiled in (self, *self._others.values()):
+                compiled_metrics.build(compiled, labels, shape)
 
     def compile_from_config(self, config: Config) -> None:
         """Compiles a loaded trainer as the saved one was; Keras calls it."""
@@ -377,16 +382,3 @@ def _divided(value, share):
 def _logged_as(loss, value):
     """A tensor with the gradient of `loss`, which Keras logs as `value`."""
     return loss + ops.stop_gradient(value - loss)
-
-
-def _copies(metrics):
-    """Fresh metrics of the same kinds, for a member that must not share another's state."""
-
-    def copy(metric):
-        return (
-            type(metric).from_config(metric.get_config())
-            if isinstance(metric, keras.metrics.Metric)
-            else metric
-        )
-
-    return None if metrics is None else tree.map_structure(copy, metrics)

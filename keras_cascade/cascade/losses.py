@@ -37,13 +37,13 @@ class Targets:
 
     Attributes:
         binary: outputs are independent yes/no, not one class of many.
-        sparse: labels are class numbers.
+        sparse: labels are class numbers; None where Keras goes by the labels themselves.
         from_logits: outputs are logits, not probabilities.
         ignored: the label that the loss leaves out, or None.
     """
 
     binary: bool
-    sparse: bool
+    sparse: bool | None
     from_logits: bool
     ignored: int | None = None
 
@@ -63,7 +63,7 @@ class Targets:
         if isinstance(loss, list | tuple | dict) or loss is None:
             return None
         if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
-            return cls(binary=units == 1, sparse=False, from_logits=False)  # as Keras picks
+            return cls(binary=units == 1, sparse=None, from_logits=False)  # as Keras picks
         resolved = losses.get(loss)
         for kind, classes in _CLASSES.items():
             if isinstance(resolved, classes):
@@ -75,6 +75,12 @@ class Targets:
                 )
         kind = next((kind for f, kind in _FUNCTIONS.items() if f is resolved), None)
         return None if kind is None else cls(kind == "binary", kind == "sparse", False)
+
+    def shape_of_labels(self, shape):
+        """The shape of labels for outputs of `shape`; None where the loss leaves it open."""
+        if self.sparse is None:
+            return None
+        return shape[:-1] if self.sparse else shape
 
     def outside(self, labels, outputs):
         """Which sparse labels name no class; a bool tensor of the labels' shape."""

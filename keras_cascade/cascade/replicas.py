@@ -4,6 +4,8 @@ Keras divides each replica's mean loss by their number, which is the mean over t
 where all have as many examples. A last batch that does not divide evenly needs `share_of_batch`.
 """
 
+from contextlib import nullcontext
+
 import keras
 
 
@@ -14,6 +16,13 @@ def count():
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def scope_of(model):
+    """What to make variables in that belong to a model's own."""
+    if keras.backend.backend() != "tensorflow":
+        return nullcontext()
+    return model.distribute_strategy.scope()
 
 
 def share_of_batch(weight):

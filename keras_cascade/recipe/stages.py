@@ -193,7 +193,7 @@ def accuracy_on_test(model: keras.Model, data: Any) -> float:
     evaluated = keras.Model(model.inputs, model.outputs)
     # On TensorFlow compiling takes longer than it saves; JAX would run one operation at a time.
     jit = "auto" if keras.backend.backend() == "jax" else False
-    evaluated.compile(loss=classification_loss(), metrics=["accuracy"], jit_compile=jit)
+    evaluated.compile(loss=classification_loss(), metrics=classification_metrics(), jit_compile=jit)
     with named(lambda: "in testing"):
         results = evaluated.evaluate(data.test, verbose=0, return_dict=True)
     return float(results["accuracy"])
@@ -223,12 +223,17 @@ def classification_loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+def classification_metrics() -> list[keras.metrics.Metric]:
+    """The metric of all stages. By its name alone, TensorFlow would trace each step three times."""
+    return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+
 def _fit(trainer, data, settings, learning_rate, epochs, callbacks, backup=None):
     """Compiles and fits; goes on where a backup was made. Returns the logs."""
     trainer.compile(
         optimizer=settings.make_optimizer(learning_rate, epochs * data.steps_per_epoch),
         loss=classification_loss(),
-        metrics=["accuracy"],
+        metrics=classification_metrics(),
         jit_compile=settings.use_jit(),
     )
     options = {

@@ -126,6 +126,7 @@ def prune_weights(
         metrics=training.in_tf_keras(list(metrics)),
         jit_compile=False,
     )
+    training.make_variables(trainer, labels_loss)
     watch = training.StopAtBadLoss()
     with data_faults.named(watch.where, kept=training.UNCHANGED):
         trainer.fit(

@@ -135,6 +135,22 @@ def taught(pruned, teacher, loss, temperature, alpha):
     return trainer.taught_by(lambda x: frozen(x, training=False), soft_targets, alpha)
 
 
+def make_variables(trainer, loss):
+    """Makes what the optimizer and the metrics keep; made within a step, they have it traced twice.
+
+    Args:
+        trainer: compiled functional `tf_keras.Model`.
+        loss: the labels' loss, as for `prune_weights`.
+    """
+    if isinstance(trainer.optimizer, tf_keras.optimizers.Optimizer):  # not a legacy one
+        trainer.optimizer.build(trainer.trainable_variables)
+    shape = trainer.output_shape
+    targets = Targets.of(loss, shape[-1])
+    labels = targets and targets.shape_of_labels(shape)
+    if labels:
+        trainer.compiled_metrics.build(tf.TensorSpec(shape), tf.TensorSpec(labels))
+
+
 def default_loss(model):
     """Sparse categorical cross-entropy for a `keras.Model`, as its end shows from logits or not."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=not returns_probabilities(model))

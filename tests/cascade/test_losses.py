@@ -73,7 +73,7 @@ def test_sample_weight_and_config(rng):
     ("loss", "expected"),
     [
         ("sparse_categorical_crossentropy", Targets(False, True, False)),
-        ("crossentropy", Targets(False, False, False)),
+        ("crossentropy", Targets(False, None, False)),
         (keras.losses.binary_crossentropy, Targets(True, False, False)),
         (keras.losses.CategoricalCrossentropy(from_logits=True), Targets(False, False, True)),
         (
@@ -91,4 +91,4 @@ def test_targets(loss, expected):
 
 
 def test_crossentropy_of_one_unit_is_binary():
-    assert Targets.of("crossentropy", 1) == Targets(True, False, False)
+    assert Targets.of("crossentropy", 1) == Targets(True, None, False)

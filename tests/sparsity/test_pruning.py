@@ -265,6 +265,19 @@ def test_optimizers_losses_and_metrics_of_keras_3_are_translated():
         in_tf_keras(keras.optimizers.Adam(gradient_accumulation_steps=2))
 
 
+def test_a_step_is_traced_once():
+    class Traced(tf_keras.metrics.Mean):
+        times = 0
+
+        def update_state(self, *args, **kwargs):
+            Traced.times += 1
+            return super().update_state(0.0)
+
+    metrics = ["accuracy", Traced()]
+    _prune(networks.small_convnet(), metrics=metrics)
+    assert Traced.times == 1
+
+
 def test_callbacks_of_tf_keras_run():
     seen = []
     callback = tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs))

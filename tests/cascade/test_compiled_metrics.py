@@ -1,0 +1,79 @@
+"""Compiled metrics: the accuracy that fits the labels, made before a step is traced."""
+
+import keras
+import networks
+import numpy as np
+import pytest
+
+import keras_cascade as kc
+
+
+def _distiller(loss, activation, classes):
+    """A distiller that learns nothing, its teacher and its student."""
+    teacher, student = (
+        networks.small_convnet(classes=classes, activation=activation) for _ in range(2)
+    )
+    distiller = kc.Distiller(student, teacher)
+    distiller.compile(keras.optimizers.SGD(0.0), loss, metrics=["accuracy"], jit_compile=False)
+    return distiller, teacher, student
+
+
+def _examples(model, labels):
+    x, y = networks.examples_for(model, 16, max(model.output_shape[-1], 2))
+    return x, labels(y)
+
+
+def _one_hot(y):
+    return np.eye(4, dtype="float32")[y]
+
+
+def _column(y):
+    return y[:, None]
+
+
+def _as_they_are(y):
+    return y
+
+
+SPARSE, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
+LABELS = {
+    "sparse": (_as_they_are, SPARSE, "softmax", 4),
+    "sparse_columns": (_column, SPARSE, "softmax", 4),
+    "one_hot": (_one_hot, ONE_HOT, "softmax", 4),
+    "yes_or_no": (_column, "binary_crossentropy", "sigmoid", 1),
+}
+# Here Keras picks the loss by the labels, and the metric with it.
+BY_THEMSELVES = {
+    "sparse_by_themselves": (_as_they_are, "crossentropy", "softmax", 4),
+    "one_hot_by_themselves": (_one_hot, "crossentropy", "softmax", 4),
+}
+
+
+@pytest.mark.parametrize("case", [*LABELS, *BY_THEMSELVES])
+def test_accuracy_is_the_one_that_plain_keras_picks(case):
+    labels, loss, *end = (LABELS | BY_THEMSELVES)[case]
+    distiller, teacher, student = _distiller(loss, *end)
+    x, y = _examples(teacher, labels)
+    logs = distiller.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
+    for name, model in (("teacher_accuracy", teacher), ("accuracy", student)):
+        plain = keras.Model(model.inputs, model.outputs)
+        plain.compile(loss=loss, metrics=["accuracy"], jit_compile=False)
+        expected = plain.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)["accuracy"]
+        assert logs[name] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.only_on("tensorflow", reason="JAX traces otherwise, torch not at all")
+@pytest.mark.parametrize("case", LABELS)
+def test_a_step_is_traced_once(case, monkeypatch):
+    labels, loss, *end = LABELS[case]
+    distiller, teacher, _ = _distiller(loss, *end)
+    x, y = _examples(teacher, labels)
+    runs = []
+    compute_loss = distiller.compute_loss
+    monkeypatch.setattr(
+        distiller,
+        "compute_loss",
+        lambda *given, **named: runs.append(1) or compute_loss(*given, **named),
+    )
+    distiller.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False)
+    assert len(runs) == 1
