@@ -50,20 +50,24 @@ BY_THEMSELVES = {
 
 
 @pytest.mark.parametrize("case", [*LABELS, *BY_THEMSELVES])
-def test_accuracy_is_the_one_that_plain_keras_picks(case):
+def test_accuracy_is_that_of_such_labels(case):
     labels, loss, *end = (LABELS | BY_THEMSELVES)[case]
     distiller, teacher, student = _distiller(loss, *end)
     x, y = _examples(teacher, labels)
     logs = distiller.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
     for name, model in (("teacher_accuracy", teacher), ("accuracy", student)):
-        plain = keras.Model(model.inputs, model.outputs)
-        plain.compile(loss=loss, metrics=["accuracy"], jit_compile=False)
-        expected = plain.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)["accuracy"]
-        assert logs[name] == pytest.approx(expected, abs=1e-6)
+        outputs = keras.ops.convert_to_numpy(model(x))
+        right = _classes(outputs) == (_classes(y) if y.shape == outputs.shape else np.ravel(y))
+        assert logs[name] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def _classes(values):
+    """The class that each row is for."""
+    return values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(-1)
 
 
 @pytest.mark.only_on("tensorflow", reason="JAX traces otherwise, torch not at all")
-@pytest.mark.parametrize("case", LABELS)
+@pytest.mark.parametrize("case", ["sparse", "one_hot"])
 def test_a_step_is_traced_once(case, monkeypatch):
     labels, loss, *end = LABELS[case]
     distiller, teacher, _ = _distiller(loss, *end)

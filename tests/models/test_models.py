@@ -32,6 +32,18 @@ def built(constructor):
     return constructor()
 
 
+# Deeper or wider ones of a family that another stands for.
+LIKE_ANOTHER = {"resnet32", "resnet56", "resnet50", "ConvNeXtTiny"}
+
+
+def families(*names):
+    """The names as parameters of a test, those like another marked slow."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_ANOTHER else [])
+        for name in names
+    ]
+
+
 def trainable_params(model):
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
@@ -150,7 +162,7 @@ def test_fitting_strides(shape, expected):
     assert fitting_strides(x, 1) == 1
 
 
-@pytest.mark.parametrize("name", cifar_models())
+@pytest.mark.parametrize("name", families(*cifar_models()))
 @pytest.mark.parametrize("input_shape", [(8, 8, 1), (12, 20, 3)])
 def test_small_and_oblong_inputs_give_unbounded_logits(name, input_shape):
     model = build_model(name, input_shape, classes=7, width=0.125, seed=0)
@@ -227,7 +239,7 @@ def test_negative_weight_decay_is_refused():
         resnet20(weight_decay=-1e-4)
 
 
-@pytest.mark.parametrize("name", [*cifar_models(), "MobileNetV2", "ConvNeXtTiny"])
+@pytest.mark.parametrize("name", families(*cifar_models(), "MobileNetV2", "ConvNeXtTiny"))
 def test_weight_decay_is_half_the_sum_of_squares(name):
     def leaves(model):
         for layer in model.layers:
@@ -320,16 +332,22 @@ def test_keras_says_when_an_image_is_too_small():
 
 
 @pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
-@pytest.mark.parametrize(
-    ("name", "synchronized"),
-    [*((name, True) for name in [*cifar_models(), "MobileNet"]), ("resnet20", False)],
-)
-def test_synchronized_reaches_every_batch_norm(name, synchronized):
+@pytest.mark.parametrize("name", families(*cifar_models(), "MobileNet"))
+def test_synchronized_reaches_every_batch_norm(name):
     size = 32 if name == "MobileNet" else 8
     width = 0.25 if name == "MobileNet" else 0.02
-    model = build_model(name, (size, size, 3), 5, width=width, synchronized=synchronized)
-    found = [v for v in model.layers if isinstance(v, keras.layers.BatchNormalization)]
-    assert found and {layer.synchronized for layer in found} == {synchronized}
+    model = build_model(name, (size, size, 3), 5, width=width, synchronized=True)
+    assert set(_synchronized(model)) == {True}
+
+
+@pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
+def test_batch_norm_is_not_synchronized_unasked():
+    assert set(_synchronized(build_model("resnet20", (8, 8, 3), 5, width=0.02))) == {False}
+
+
+def _synchronized(model):
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return [layer.synchronized for layer in layers]
 
 
 @pytest.mark.only_on("tensorflow", reason="Keras synchronises there alone")
