@@ -24,8 +24,9 @@ of the MACs at K = 1, 40% and 75% at K = 2, 25%, 50% and 75% at K = 3; masks are
 *Apart* are the extracted models of all levels, each trained by plain fit, their seconds added up:
 what slices could gain at best where small layers do not get faster in proportion to their MACs.
 
-*Traces* is how often the step was traced: Keras on TensorFlow traces it twice for plain fit too.
-Slicing adds one when it begins.
+*Traces* is how often the step was traced: Keras on TensorFlow traces it twice for plain fit. So
+were the cascades when these rows were taken; since then their metrics are made before the step, and
+it is traced once (`tests/cascade/test_compiled_metrics.py`). Slicing adds one when it begins.
 
 {sections}
 ## What it says
