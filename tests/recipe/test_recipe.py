@@ -44,6 +44,15 @@ def test_stages_in_turn(images):
     assert len(history["student_flips"]) == 2
 
 
+@pytest.mark.only_on("tensorflow", reason="JAX traces otherwise, torch not at all")
+def test_a_teachers_step_is_traced_once(images, monkeypatch):
+    teacher, runs = networks.small_convnet(), []
+    train_step = teacher.train_step
+    monkeypatch.setattr(teacher, "train_step", lambda data: runs.append(1) or train_step(data))
+    recipe.train_teacher(teacher, images, recipe.Settings(teacher_epochs=1))
+    assert len(runs) == 1
+
+
 @pytest.mark.parametrize("freeze_teacher", [False, True])
 def test_the_cascade_is_made_as_the_settings_say(freeze_teacher):
     settings = recipe.Settings(levels=(0.3,), min_channels=1, freeze_teacher=freeze_teacher)
