@@ -58,7 +58,7 @@ def test_accuracy_is_that_of_such_labels(case):
     for name, model in (("teacher_accuracy", teacher), ("accuracy", student)):
         outputs = keras.ops.convert_to_numpy(model(x))
         right = _classes(outputs) == (_classes(y) if y.shape == outputs.shape else np.ravel(y))
-        assert logs[name] == pytest.approx(right.mean(), abs=1e-6)
+        assert float(logs[name]) == pytest.approx(right.mean(), abs=1e-6)
 
 
 def _classes(values):
