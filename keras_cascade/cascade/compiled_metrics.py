@@ -1,8 +1,7 @@
 """The metrics given to `compile`: each member's own, their variables made before a step is traced.
 
 Keras makes them when it first meets labels. On TensorFlow that is while it traces the step, which
-it then traces three times: with the variables' making, without, and with a condition between the
-two.
+it then traces twice: with the variables' making, and without.
 """
 
 from typing import Any

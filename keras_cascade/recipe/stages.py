@@ -224,7 +224,7 @@ def classification_loss() -> keras.losses.Loss:
 
 
 def classification_metrics() -> list[keras.metrics.Metric]:
-    """The metric of all stages. By its name alone, TensorFlow would trace each step three times."""
+    """The metric of all stages. By its name alone, TensorFlow would trace each step twice."""
     return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
 
