@@ -165,10 +165,8 @@ class CascadeDistiller(MaskedLevels):
         for index, level in enumerate(self.levels):
             before, target = self._keep(index + 1), level * progress
             saliency = self._saliency_of(index)
-            if self.hard_masks:  # what is lost ranks below all that a channel may have
-                saliency = np.where(before, saliency, -1.0)
-                # What went too early could not come back when the target is met.
-                keep = before & self._ranking.keep(saliency, target, at_most=progress < 1.0)
+            if self.hard_masks:  # what went too early could not come back when the target is met
+                keep = self._ranking.keep(saliency, target, progress < 1.0, among=before)
             else:
                 keep = self._ranking.keep(saliency, target)
             self._gates[index].mask.assign(keep.astype("float32"))

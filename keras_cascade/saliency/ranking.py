@@ -3,7 +3,7 @@
 "global" scope ranks all channels of the network by saliency per cost, the loss a channel is worth
 divided by the MACs (or params) that go with it, and removes from the bottom. What a channel
 costs depends on how many its neighbours have left, so removal goes in rounds, each with the costs
-of the one before. "layer" scope takes the same fraction from every group, its least salient
+of the one before. A last portion too large for what is still to go stays where others lose less. "layer" scope takes the same fraction from every group, its least salient
 channels. Both honour a floor for each group and remove in portions that leave a multiple of
 `round_to`; neither takes the last channel of a part that cannot go altogether, such as one side
 of a split.
@@ -105,7 +105,13 @@ class Ranking:
                 f"{', or keep fewer layers whole' if whole else ''}."
             )
 
-    def keep(self, saliency: ArrayLike, amount: float, at_most: bool = False) -> Bools:
+    def keep(
+        self,
+        saliency: ArrayLike,
+        amount: float,
+        at_most: bool = False,
+        among: Bools | None = None,
+    ) -> Bools:
         """The keep vector that removes `amount` of the budget, or just more.
 
         Args:
@@ -113,19 +119,24 @@ class Ranking:
             amount: fraction of the budget to remove, in [0, 1); what the floors do not allow is
                 not removed.
             at_most: whether to remove just less instead.
+            among: bool array of shape `(units,)`, an earlier keep vector: what it has removed
+                stays removed. None: all.
 
         Returns:
             bool array of shape `(units,)`.
         """
-        saliency = self._with_indispensable(np.asarray(saliency, float))
-        if amount <= 0.0:
-            return self.graph.keep_vector()
+        among = self.graph.keep_vector() if among is None else among
+        saliency = np.where(among, np.asarray(saliency, float), -np.inf)
+        saliency = self._with_indispensable(saliency)
+        goal = self._whole * (1.0 - amount)
+        if self._cost.total(among) <= goal:
+            return among.copy()
         if self.scope == "layer":
-            return self._layerwise(saliency, self._whole * (1.0 - amount), at_most)
-        keep = self.graph.keep_vector()
-        for stage in np.linspace(amount / _ROUNDS, amount, _ROUNDS):
-            keep = self._remove_lowest(keep, saliency, self._whole * (1.0 - stage), at_most)
-        return keep if at_most else self._put_back(keep, saliency, self._whole * (1.0 - amount))
+            return among & self._layerwise(saliency, goal, at_most)
+        keep = among.copy()
+        for stage in np.linspace(amount / _ROUNDS, amount, _ROUNDS)[: None if at_most else -1]:
+            keep = self._remove_almost(keep, saliency, self._whole * (1.0 - stage))
+        return keep if at_most else self._remove_enough(keep, saliency, goal, among)
 
     def miss(self, keep: Bools, amount: float) -> str:
         """Why a keep vector misses its amount by more than 1% of the budget; "" if it does not."""
@@ -158,34 +169,62 @@ class Ranking:
             saliency[units[np.argmax(saliency[units])]] = np.inf
         return saliency
 
-    def _remove_lowest(self, keep, saliency, goal, at_most):
-        """Removes the portions of least saliency per cost until the cost is at most `goal`.
+    def _least_lost(self, keep, saliency, goal, among):
+        """Removes the lowest down to `goal`, or others where the last costs more than is needed."""
+        spared = np.zeros(len(keep), bool)
+        best, least = keep, np.inf
+        while True:
+            lowest, last = self._remove_lowest(keep, saliency, goal, spared=spared)
+            lowered = self._put_back(lowest, saliency, goal, among)
+            lost = saliency[among & ~lowered].sum()
+            met = self._cost.total(lowered) <= goal
+            if not lost < least or (best is not keep and not met):
+                return best
+            best, least = lowered, lost
+            if last is None:
+                return best
+            # It, and with it what is more salient in its group.
+            spared[last] = True
 
-        With `at_most` all but the last of them.
-        """
+    def _remove_almost(self, keep, saliency, goal):
+        """Removes the portions of least saliency per cost while the cost stays above `goal`."""
         if self._cost.total(keep) <= goal:
             return keep
-        units, portion_of, scores = self._portions(keep, self._per_cost(keep, saliency))
-        if not len(units):
-            return keep
-        turn = np.empty(len(scores), int)
-        turn[np.argsort(scores, kind="stable")] = np.arange(len(scores))
-        turn_of_unit = turn[portion_of]
+        units, portion_of, _, scores = self._portions(keep, self._per_cost(keep, saliency))
+        without, _ = _lowering(keep, units, portion_of, scores)
+        return without(max(self._enough(without, len(scores), goal) - 1, 0))
 
-        def without(count):
-            lowered = keep.copy()
-            lowered[units[turn_of_unit < count]] = False
-            return lowered
+    def _remove_enough(self, keep, saliency, goal, among):
+        """Removes the portions of least saliency per cost until the cost is at most `goal`.
 
-        enough = _first(lambda count: self._cost.total(without(count)) <= goal, len(scores))
-        return without(max(enough - 1, 0) if at_most else enough)
+        A last one that costs far more than is still needed stays, where others which together cost
+        enough are worth less.
+        """
+        units, portion_of, group_of, scores = self._portions(keep, self._per_cost(keep, saliency))
+        best, least = keep, np.inf
+        while True:
+            without, order = _lowering(keep, units, portion_of, scores)
+            enough = self._enough(without, len(scores), goal)
+            lowered = self._put_back(without(enough), saliency, goal, among)
+            lost = saliency[among & ~lowered].sum()
+            if not lost < least:
+                return best
+            best, least = lowered, lost
+            if not enough:
+                return best
+            last = order[enough - 1]
+            above = np.arange(len(scores)) >= last
+            scores[above & (group_of == group_of[last])] = np.inf
+
+    def _enough(self, without, most, goal):
+        return _first(lambda count: self._cost.total(without(count)) <= goal, most)
 
     def _portions(self, keep, per_cost):
         """The portions that may go: in each group, ascending, each leaving a multiple.
 
         Returns:
-            The units in them, the portion each unit is in, and each portion's mean `per_cost`,
-            which within a group never falls.
+            The units in them, the portion each unit is in, each portion's group, and its mean
+            `per_cost`, which within a group never falls.
         """
         present = keep[self._units]
         units, group_of = self._units[present], self._group_of[present]
@@ -202,16 +241,17 @@ class Ranking:
         values = per_cost[units]
         means = np.bincount(portion_of, values) / sizes
         # Rounding must not put a portion before the one below it.
-        return units, portion_of, np.clip(means, values[starts], values[starts + sizes - 1])
+        scores = np.clip(means, values[starts], values[starts + sizes - 1])
+        return units, portion_of, group_of[starts], scores
 
-    def _put_back(self, keep, saliency, goal):
+    def _put_back(self, keep, saliency, goal, among):
         """Returns what a costly portion removed later made needless to remove, best first."""
         per_cost = self._per_cost(keep, saliency)
         worth, waiting = {}, {}
 
         def look_at(group):
             units = self._last_removed(group, keep, per_cost)
-            if len(units):
+            if len(units) and among[units].all():
                 waiting[group.name], worth[group.name] = units, per_cost[units].mean()
 
         for group in self.groups:
@@ -298,6 +338,21 @@ def _groups_of(graph, names):
         for group in graph.prunable_groups
         if put_out[group.units].any() or {group.name, *group.producers} & set(names)
     ]
+
+
+def _lowering(keep, units, portion_of, scores):
+    """The function from a count to `keep` without so many portions, and their order by score."""
+    order = np.argsort(scores, kind="stable")
+    turn = np.empty(len(scores), int)
+    turn[order] = np.arange(len(scores))
+    turn_of_unit = turn[portion_of]
+
+    def without(count):
+        lowered = keep.copy()
+        lowered[units[turn_of_unit < count]] = False
+        return lowered
+
+    return without, order
 
 
 def _round_up(counts, multiple):

@@ -80,6 +80,50 @@ def test_global_scope_divides_by_cost():
     assert masks["dear"].sum() < 8 and masks["cheap"].all()
 
 
+def test_a_costly_channel_stays_where_others_are_worth_less():
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, padding="same", name="dear")(inputs)
+    x = layers.MaxPooling2D(4)(x)
+    x = layers.Conv2D(64, 3, padding="same", name="cheap")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(layers.Flatten()(x)))
+    graph = kc.ChannelGraph(model)
+    ranking = Ranking(graph, "macs", "global", min_channels=1)
+    cost = graph.cost("macs").per_unit(graph.keep_vector())
+    units = {name: graph[name].units for name in ("dear", "cheap")}
+    amount = 5 * cost[units["cheap"]].mean() / graph.cost("macs").total(graph.keep_vector())
+    saliency = np.ones(graph.num_units)
+    times = cost[units["dear"]].mean() / cost[units["cheap"]].mean()
+    assert times > 20
+    # Per cost both are worth less than a cheap one.
+    for worth, expected in (
+        (0.9 * times, {"dear": 0, "cheap": 5}),
+        (0.9, {"dear": 1, "cheap": 0}),
+    ):
+        saliency[units["dear"]] = worth
+        keep = ranking.keep(saliency, amount)
+        lost = {name: int((~keep[where]).sum()) for name, where in units.items()}
+        assert lost == expected
+        assert ranking.removed(keep) >= amount - 1e-9
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("round_to", [1, 4])
+def test_what_an_earlier_keep_vector_removed_stays_removed(architecture, rng, scope, round_to):
+    graph = kc.ChannelGraph(architecture)
+    ranking = Ranking(graph, "macs", scope, round_to, min_channels=1)
+    keep = graph.keep_vector()
+    for amount in (0.2, 0.4, 0.6):
+        among, at_most = keep, amount < 0.6
+        saliency = rng.random(graph.num_units) ** 4
+        keep = ranking.keep(saliency, amount, at_most, among)
+        assert not (keep & ~among).any()
+        assert not at_most or ranking.removed(keep) <= amount + 1e-9
+        for group in graph.prunable_groups:
+            kept = keep[group.units].sum()
+            assert kept % round_to == 0 or kept == group.size
+    assert ranking.removed(keep) >= 0.6 - 1e-9
+
+
 def test_without_costs_the_lowest_go_wherever_they_are(rng):
     graph = kc.ChannelGraph(networks.small_convnet())
     saliency = rng.permutation(graph.num_units).astype(float)
