@@ -3,10 +3,10 @@
 "global" scope ranks all channels of the network by saliency per cost, the loss a channel is worth
 divided by the MACs (or params) that go with it, and removes from the bottom. What a channel
 costs depends on how many its neighbours have left, so removal goes in rounds, each with the costs
-of the one before. A last portion too large for what is still to go stays where others lose less. "layer" scope takes the same fraction from every group, its least salient
-channels. Both honour a floor for each group and remove in portions that leave a multiple of
-`round_to`; neither takes the last channel of a part that cannot go altogether, such as one side
-of a split.
+of the one before. A last portion that costs more than is still to go stays where others lose less.
+"layer" scope takes the same fraction from every group, its least salient channels. Both honour a
+floor for each group and remove in portions that leave a multiple of `round_to`; neither takes the
+last channel of a part that cannot go altogether, such as one side of a split.
 """
 
 import difflib
