@@ -35,7 +35,8 @@ flags.DEFINE_list(
 )
 
 FLAGS = flags.FLAGS
-SECTIONS = {"experiments": ("full", "cpu"), "early": ("early",)}  # of the page, and their presets
+# Of the page, and their presets.
+SECTIONS = {"experiments": ("full", "all_images", "cpu"), "early": ("early",)}
 PUBLISHED = HERE / "published" / "figures.toml"
 
 
@@ -78,8 +79,8 @@ class Section:
         self.experiment, self.folder = experiment, folder
         self.all_rows, self.rows = rows, finished(rows)
         self._file = experiment.results.removesuffix(".jsonl")
-        published = tomllib.loads(PUBLISHED.read_text()) if experiment.preset != "early" else {}
-        self.published = published.get(experiment.name, {})
+        beside = experiment.preset in ("full", "cpu")
+        self.published = tomllib.loads(PUBLISHED.read_text()).get(experiment.name) if beside else {}
         trained = [row["method"] for row in self.rows]
         self.reference = max(FLAGS.references, key=trained.count)
 
@@ -106,7 +107,11 @@ class Section:
             "max_train_examples", "image_size", "batch_size", "teacher_epochs", "epochs",
             "recover_epochs", "learning_rate", "prune_learning_rate", "budget",
         )  # fmt: skip
-        told = ", ".join(f"{name} {settings[name]}" for name in chosen)
+        as_they_are = {"max_train_examples": "all", "image_size": "as stored"}
+        told = ", ".join(
+            f"{name} {as_they_are[name] if settings[name] is None else settings[name]}"
+            for name in chosen
+        )
         machines = sorted({f"{r['device']} ({r['versions']['backend']})" for r in self.all_rows})
         lines = [
             f"    python experiments/run.py --experiments={self.experiment.name} "

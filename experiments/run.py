@@ -2,9 +2,10 @@
 
 Each experiment is a small file beside this script; what they share is in common.toml. A preset says
 how large: smoke (a minute), cpu (hours on two cores, a stated subset), full (a GPU), and of some
-experiments early (as cpu, with teachers that are far from their end). Each finished training is one
-line in OUTPUT_DIR/EXPERIMENT_PRESET.jsonl, written at once; the same command run again goes on from
-there. Teachers are kept in OUTPUT_DIR/teachers and shared by experiments.
+experiments all_images (as cpu, on the whole data set) or early (as cpu, with teachers that are far
+from their end). Each finished training is one line in OUTPUT_DIR/EXPERIMENT_PRESET.jsonl, written
+at once; the same command run again goes on from there. Teachers are kept in OUTPUT_DIR/teachers and
+shared by experiments.
 
     python experiments/run.py --experiments=vgg16_cifar10 --preset=smoke
     KERAS_BACKEND=jax python experiments/run.py --preset=full --data_dir=DATA --output_dir=results
@@ -31,7 +32,7 @@ NAMES = sorted(path.stem for path in HERE.glob("*.toml") if path.name != study.C
 flags.DEFINE_list(
     "experiments", None, "Which: names of the files beside this script; default: all of the preset."
 )
-flags.DEFINE_string("preset", "smoke", "How large: smoke, cpu, full, or early.")
+flags.DEFINE_string("preset", "smoke", "How large: smoke, cpu, all_images, early or full.")
 flags.DEFINE_list("seeds", None, "Only these of the preset's seeds; default: all.")
 flags.DEFINE_list("methods", None, "Only these of the experiment's methods; default: all.")
 flags.DEFINE_list("amounts", None, "Only these of the preset's amounts; default: all.")
