@@ -206,6 +206,7 @@ def _weight_pruning(task, teacher):
         optimizer=settings.make_optimizer(settings.prune_learning_rate, task.steps),
         begin=0,
         end=end,
+        keep=_left_dense(task),
         teacher=teacher,
         temperature=settings.temperature,
         alpha=settings.alpha,
@@ -224,7 +225,7 @@ def _sparsity(task):
     amount = task.amount
     if task.settings.budget != "params":
         amount = 1.0 - task.result_of(task.protocol.shape_of)["params"] / params
-    prunable = sum(prunable_weights(task.teacher).values())
+    prunable = sum(prunable_weights(task.teacher, _left_dense(task)).values())
     sparsity = amount * params / prunable
     if sparsity >= 1.0:
         raise ValueError(
@@ -233,6 +234,11 @@ def _sparsity(task):
             f"{prunable / params:.3f}."
         )
     return sparsity
+
+
+def _left_dense(task):
+    names = list(prunable_weights(task.teacher))
+    return {names[0], names[-1]} if task.protocol.dense_ends else ()
 
 
 def _one_shot(task):

@@ -21,6 +21,7 @@ _OF_TEACHERS = (
 )
 # What rows of before these were there were made with.
 _LATER = {
+    "dense_ends": False,
     "freeze_teacher": False,
     "hard_masks": False,
     "litert": True,
@@ -58,6 +59,9 @@ class Protocol:
             "geometric" in what is left.
         shape_of: method whose result says how many channels "pruned_from_scratch" has in each
             group and, where the budget is not "params", how many params weight pruning leaves.
+        dense_ends: whether weight pruning leaves the first and the last layer that it could prune
+            dense. TF-MOT spreads zeros evenly over layers, of which a first convolution with few
+            weights can lose all those of most of its filters.
         watch_test: whether the test split is looked at after every epoch, for the records alone.
         litert: whether sizes and latencies of LiteRT files are measured (it needs TensorFlow).
     """
@@ -73,6 +77,7 @@ class Protocol:
     synchronized: bool = False
     spacing: str = "even"
     shape_of: str = "cascade_0"
+    dense_ends: bool = False
     watch_test: bool = False
     litert: bool = True
 

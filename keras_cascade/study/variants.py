@@ -14,6 +14,7 @@ _FREE = (
     "begin",
     "cascade_scope",
     "criterion",
+    "dense_ends",
     "end",
     "epochs",
     "freeze_teacher",

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tiny_grid
 from strategies import REPLICAS, mirrored
 
-from keras_cascade import recipe
-from keras_cascade.study import METHODS, Protocol, Variant, teachers
+from keras_cascade import recipe, sparsity
+from keras_cascade.study import METHODS, Protocol, Variant, methods, teachers
 from keras_cascade.study import runner as runner_module
 
 
@@ -117,6 +117,26 @@ def test_an_amount_out_of_reach_is_found_before_training(tmp_path, name, amount,
     with pytest.raises(ValueError, match=f"noise tiny {name} 0.99: .*{message}"):
         tiny_grid.runner(tmp_path, [name], amounts=(amount,), min_channels=2).check()
     assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize("dense_ends", [False, True])
+def test_weight_pruning_may_leave_its_ends_dense(tmp_path, monkeypatch, dense_ends):
+    pruned = []
+
+    def prune_weights(*args, **kwargs):
+        pruned.append(sparsity.prune_weights(*args, **kwargs))
+        return pruned[-1]
+
+    monkeypatch.setattr(methods, "prune_weights", prune_weights)
+    protocol = {"dense_ends": dense_ends}
+    (row,) = tiny_grid.runner(tmp_path, ["weight_pruning"], protocol=protocol).run()
+    assert row["nonzero_params"] == pytest.approx(0.6 * row["params"], rel=0.01)
+    zeros = [
+        (pruned[0].get_layer(name).get_weights()[0] == 0).mean()
+        for name in sparsity.prunable_weights(pruned[0])
+    ]
+    assert [zeros[0] > 0.3, zeros[-1] > 0.3] == [not dense_ends] * 2
+    assert min(zeros[1:-1]) > 0.3
 
 
 def test_another_teacher_than_that_of_finished_cells_is_refused(tmp_path):
