@@ -62,7 +62,9 @@ def _parts(folder, presets):
                 experiment = study.Experiment.read(path, preset)
                 # Rows of other settings than the file's now would not be what its command gives.
                 rows = study.Records(results, experiment.protocol.as_dict()).rows
-                yield Section(experiment, rows, folder)
+                outside = study.Records(folder / f"torch_pruning_{preset}.jsonl").rows
+                outside = [row for row in outside if row["experiment"] == experiment.name]
+                yield Section(experiment, rows, folder, outside)
 
 
 def _place(path):
@@ -75,8 +77,8 @@ def _place(path):
 class Section:
     """What one experiment at one preset gave, as Markdown."""
 
-    def __init__(self, experiment, rows, folder):
-        self.experiment, self.folder = experiment, folder
+    def __init__(self, experiment, rows, folder, outside=()):
+        self.experiment, self.folder, self.outside = experiment, folder, outside
         self.all_rows, self.rows = rows, finished(rows)
         self._file = experiment.results.removesuffix(".jsonl")
         beside = experiment.preset in ("full", "cpu")
@@ -92,6 +94,7 @@ class Section:
             rows = [row for row in self.rows if (row["dataset"], row["model"]) == (dataset, model)]
             parts += [f"#### {model} on {dataset}", self._accuracies(rows)]
             parts += [self._differences(rows), self._levels(rows)]
+            parts += [self._other_library(dataset, model)]
             parts += [self._picture(rows, f"{self._file}_{dataset}_{model}")]
         parts += [self._published()]
         return "\n\n".join(part for part in parts if part)
@@ -211,6 +214,42 @@ class Section:
             "rank correlation of saliency with the next larger level's", "recovery adds, points",
         ]  # fmt: skip
         return markdown_lines(header, lines) if lines else ""
+
+    def _other_library(self, dataset, model):
+        """What torch_pruning.py gave, whose teachers are its own."""
+        cells = collections.defaultdict(list)
+        for row in self.outside:
+            if (row["dataset"], row["model"]) == (dataset, model):
+                cells[row["amount"]].append(row)
+        if not cells:
+            return ""
+        header = [
+            "Torch-Pruning, gone", "its teacher, %", "after sparse learning", "pruned",
+            "fine-tuned", "less its teacher", "params left, %", "MACs left, %",
+        ]  # fmt: skip
+        lines = []
+        for amount, found in sorted(cells.items()):
+            figures = ("teacher_accuracy", "sparse_accuracy", "accuracy_before_fine_tuning")
+            values = [[100 * row[name] for row in found] for name in (*figures, "accuracy")]
+            less = [end - start for start, end in zip(values[0], values[-1], strict=True)]
+            left = [
+                [100 * row[name] / row[f"teacher_{name}"] for row in found]
+                for name in ("params", "macs")
+            ]
+            lines.append(
+                [
+                    f"{amount:.0%} ({len(found)})",
+                    *(with_spread(*mean_and_std(each), ".2f") for each in values),
+                    with_spread(*mean_and_std(less), "+.2f"),
+                    *(with_spread(mean_and_std(each)[0], None, ".1f") for each in left),
+                ]
+            )
+        file = f"torch_pruning_{self.experiment.preset}.jsonl"
+        return (
+            "Torch-Pruning's group norm with sparse learning, in PyTorch (experiments/"
+            "torch_pruning.py): teachers of its own by the same recipe, as many epochs after them. "
+            f"Every row: [results/{file}](results/{file}).\n\n" + markdown_lines(header, lines)
+        )
 
     def _picture(self, rows, name):
         cells, methods, amounts = self._cells(rows)

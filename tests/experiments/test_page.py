@@ -113,6 +113,24 @@ def test_one_amount_is_drawn_as_dots_and_several_as_curves(page, tmp_path, amoun
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
 
 
+def test_another_library_is_compared_with_its_own_teachers(page, tmp_path):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "all_images")
+    outside = [
+        {
+            "model": "vgg16", "dataset": "cifar10", "amount": 0.75, "seed": seed,
+            "teacher_accuracy": 0.9, "sparse_accuracy": 0.88, "accuracy_before_fine_tuning": 0.1,
+            "accuracy": 0.86 + seed / 50, "params": 30, "teacher_params": 100,
+            "macs": 24, "teacher_macs": 100,
+        }
+        for seed in (0, 1)
+    ]  # fmt: skip
+    text = page.Section(experiment, rows("all_images"), tmp_path, outside).text()
+    ((accuracies),) = cells(text, "75% (2)")
+    spread = ["90.00 ± 0.00", "88.00 ± 0.00", "10.00 ± 0.00", "87.00 ± 1.41", "-3.00 ± 1.41"]
+    assert accuracies == [*spread, "30.0", "24.0"]
+    assert "Torch-Pruning" not in section(page, tmp_path, "all_images")
+
+
 def test_published_figures_stand_beside_the_full_preset_only(page, tmp_path):
     narrow, whole = (section(page, tmp_path, preset) for preset in ("cpu", "full"))
     assert cells(narrow, "White-Box") == [["", "93.47", "76%", "not run"]]
