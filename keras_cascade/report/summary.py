@@ -107,7 +107,7 @@ def markdown_table(summary: list[Row]) -> str:
     for row in summary:
         sizes = [f"{row[key]:,.0f}" for key in ("params", "macs", "bytes")]
         accuracy = with_spread(row["accuracy"], row["accuracy_std"], ".2f")
-        rows.append([row["name"], accuracy, f"{row['below_original']:.2f}", *sizes])
+        rows.append([row["name"], accuracy, f"{row['below_original']:z.2f}", *sizes])
     return markdown_lines(header, rows)
 
 

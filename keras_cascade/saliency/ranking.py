@@ -169,23 +169,6 @@ class Ranking:
             saliency[units[np.argmax(saliency[units])]] = np.inf
         return saliency
 
-    def _least_lost(self, keep, saliency, goal, among):
-        """Removes the lowest down to `goal`, or others where the last costs more than is needed."""
-        spared = np.zeros(len(keep), bool)
-        best, least = keep, np.inf
-        while True:
-            lowest, last = self._remove_lowest(keep, saliency, goal, spared=spared)
-            lowered = self._put_back(lowest, saliency, goal, among)
-            lost = saliency[among & ~lowered].sum()
-            met = self._cost.total(lowered) <= goal
-            if not lost < least or (best is not keep and not met):
-                return best
-            best, least = lowered, lost
-            if last is None:
-                return best
-            # It, and with it what is more salient in its group.
-            spared[last] = True
-
     def _remove_almost(self, keep, saliency, goal):
         """Removes the portions of least saliency per cost while the cost stays above `goal`."""
         if self._cost.total(keep) <= goal:

@@ -271,6 +271,7 @@ class StudyRunner:
             **self._measured(model, teacher, images),
             **({"levels": self._levels(task, images)} if task.levels else {}),
             **task.notes,
+            **({"epochs": teacher.figures["epochs"]} if method == "teacher" else {}),
             "steps": steps["taken"],
             "seconds": round(seconds, 2),
         }

@@ -38,6 +38,14 @@ def test_one_run_has_no_spread(tmp_path):
     assert "| student | 80.00 | 10.00 |" in report.markdown_table(summary)
 
 
+def test_what_rounds_to_zero_has_no_sign():
+    row = {
+        "name": "student", "accuracy": 90.0, "accuracy_std": None, "below_original": -1e-9,
+        "params": 1, "macs": 1, "bytes": 1,
+    }  # fmt: skip
+    assert "| student | 90.00 | 0.00 |" in report.markdown_table([row])
+
+
 def test_runs_must_be_alike_and_there(tmp_path):
     folders = [_run(tmp_path / "a", 0, 0.8), _run(tmp_path / "b", 1, 0.8, model="other")]
     with pytest.raises(ValueError, match="differ in model"):

@@ -194,10 +194,10 @@ def test_time_left_is_told(tmp_path):
 
 def test_the_test_split_is_watched_only_where_that_is_asked_for(tmp_path):
     def watched(folder, watch_test):
-        runner = tiny_grid.runner(folder, ["dense"], protocol={"watch_test": watch_test})
-        (row,) = runner.run()
-        teacher = json.loads(next((folder / "teachers").glob("*.json")).read_text())
-        return ["val_accuracy" in record for record in (*row["epochs"], *teacher["epochs"])]
+        protocol = {"watch_test": watch_test}
+        rows = tiny_grid.runner(folder, ["teacher", "dense"], protocol=protocol).run()
+        assert [record["stage"] for record in rows[0]["epochs"]] == ["teacher"]
+        return ["val_accuracy" in record for row in rows for record in row["epochs"]]
 
     assert watched(tmp_path / "blind", False) == [False] * 3
     assert watched(tmp_path / "watched", True) == [True] * 3
