@@ -62,9 +62,13 @@ def _parts(folder, presets):
                 experiment = study.Experiment.read(path, preset)
                 # Rows of other settings than the file's now would not be what its command gives.
                 rows = study.Records(results, experiment.protocol.as_dict()).rows
-                outside = study.Records(folder / f"torch_pruning_{preset}.jsonl").rows
-                outside = [row for row in outside if row["experiment"] == experiment.name]
+                outside = study.Records(folder / _torch_pruning_file(experiment)).rows
                 yield Section(experiment, rows, folder, outside)
+
+
+def _torch_pruning_file(experiment):
+    """A file of its own: its rows are of other teachers, and of their own settings."""
+    return experiment.results.replace(".jsonl", "_torch_pruning.jsonl")
 
 
 def _place(path):
@@ -207,11 +211,14 @@ class Section:
             for amount in amounts:
                 found = [row for row in cells[method, amount].values() if "levels" in row]
                 if found:
-                    lines.append([self.experiment.label(method), f"{amount:.0%}", *_inside(found)])
+                    name = [self.experiment.label(method), f"{amount:.0%}"]
+                    by_labels = cells["iterative_taylor", amount]
+                    lines.append([*name, *_inside(found), _times_as_long(found, by_labels)])
         header = [
             "cascade", "gone", "levels before recovery, accuracy, %", "T² KL to the guide, at last",
             "flips an epoch, while pruning", "share of the gradient, mean",
             "rank correlation of saliency with the next larger level's", "recovery adds, points",
+            "training took, × iterative Taylor's (beside other work)",
         ]  # fmt: skip
         return markdown_lines(header, lines) if lines else ""
 
@@ -244,7 +251,7 @@ class Section:
                     *(with_spread(mean_and_std(each)[0], None, ".1f") for each in left),
                 ]
             )
-        file = f"torch_pruning_{self.experiment.preset}.jsonl"
+        file = _torch_pruning_file(self.experiment)
         return (
             "Torch-Pruning's group norm with sparse learning, in PyTorch (experiments/"
             "torch_pruning.py): teachers of its own by the same recipe, as many epochs after them. "
@@ -351,6 +358,16 @@ def _inside(rows):
         each("saliency_correlation", ".2f", lambda records: records[-1:]),
         f"{gain:+.2f}",
     ]
+
+
+def _times_as_long(rows, by_labels):
+    """How long cascades trained, over iterative Taylor of the same seed."""
+    pairs = [
+        row["seconds"] / by_labels[row["seed"]]["seconds"]
+        for row in rows
+        if row["seed"] in by_labels
+    ]
+    return with_spread(*mean_and_std(pairs), ".1f")
 
 
 def _joint(row):

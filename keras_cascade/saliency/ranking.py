@@ -9,6 +9,7 @@ floor for each group and remove in portions that leave a multiple of `round_to`;
 last channel of a part that cannot go altogether, such as one side of a split.
 """
 
+import dataclasses
 import difflib
 import numbers
 from collections.abc import Iterable
@@ -173,9 +174,9 @@ class Ranking:
         """Removes the portions of least saliency per cost while the cost stays above `goal`."""
         if self._cost.total(keep) <= goal:
             return keep
-        units, portion_of, _, scores = self._portions(keep, self._per_cost(keep, saliency))
-        without, _ = _lowering(keep, units, portion_of, scores)
-        return without(max(self._enough(without, len(scores), goal) - 1, 0))
+        portions = self._portions(keep, self._per_cost(keep, saliency))
+        without = portions.removed_from(keep)
+        return without(max(self._enough(without, portions, goal) - 1, 0))
 
     def _remove_enough(self, keep, saliency, goal, among):
         """Removes the portions of least saliency per cost until the cost is at most `goal`.
@@ -183,11 +184,11 @@ class Ranking:
         A last one that costs far more than is still needed stays, where others which together cost
         enough are worth less.
         """
-        units, portion_of, group_of, scores = self._portions(keep, self._per_cost(keep, saliency))
+        portions = self._portions(keep, self._per_cost(keep, saliency))
         best, least = keep, np.inf
         while True:
-            without, order = _lowering(keep, units, portion_of, scores)
-            enough = self._enough(without, len(scores), goal)
+            without = portions.removed_from(keep)
+            enough = self._enough(without, portions, goal)
             lowered = self._put_back(without(enough), saliency, goal, among)
             lost = saliency[among & ~lowered].sum()
             if not lost < least:
@@ -195,20 +196,13 @@ class Ranking:
             best, least = lowered, lost
             if not enough:
                 return best
-            last = order[enough - 1]
-            above = np.arange(len(scores)) >= last
-            scores[above & (group_of == group_of[last])] = np.inf
+            portions.leave_from(portions.order[enough - 1])
 
-    def _enough(self, without, most, goal):
-        return _first(lambda count: self._cost.total(without(count)) <= goal, most)
+    def _enough(self, without, portions, goal):
+        return _first(lambda count: self._cost.total(without(count)) <= goal, len(portions.scores))
 
     def _portions(self, keep, per_cost):
-        """The portions that may go: in each group, ascending, each leaving a multiple.
-
-        Returns:
-            The units in them, the portion each unit is in, each portion's group, and its mean
-            `per_cost`, which within a group never falls.
-        """
+        """The `_Portions` that may go: in each group, ascending, each leaving a multiple."""
         present = keep[self._units]
         units, group_of = self._units[present], self._group_of[present]
         ascending = np.lexsort((per_cost[units], group_of))
@@ -225,7 +219,7 @@ class Ranking:
         means = np.bincount(portion_of, values) / sizes
         # Rounding must not put a portion before the one below it.
         scores = np.clip(means, values[starts], values[starts + sizes - 1])
-        return units, portion_of, group_of[starts], scores
+        return _Portions(units, portion_of, group_of[starts], scores)
 
     def _put_back(self, keep, saliency, goal, among):
         """Returns what a costly portion removed later made needless to remove, best first."""
@@ -323,19 +317,44 @@ def _groups_of(graph, names):
     ]
 
 
-def _lowering(keep, units, portion_of, scores):
-    """The function from a count to `keep` without so many portions, and their order by score."""
-    order = np.argsort(scores, kind="stable")
-    turn = np.empty(len(scores), int)
-    turn[order] = np.arange(len(scores))
-    turn_of_unit = turn[portion_of]
+@dataclasses.dataclass
+class _Portions:
+    """Channels of one group each that go together.
 
-    def without(count):
-        lowered = keep.copy()
-        lowered[units[turn_of_unit < count]] = False
-        return lowered
+    Attributes:
+        units: int array, the units in all of them.
+        portion_of: int array as long, the portion each unit is in.
+        group_of: int array, each portion's group.
+        scores: float array, each portion's mean saliency per cost; within a group it never falls.
+    """
 
-    return without, order
+    units: np.ndarray
+    portion_of: np.ndarray
+    group_of: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def order(self):
+        """The portions, those of least score first."""
+        return np.argsort(self.scores, kind="stable")
+
+    def removed_from(self, keep):
+        """The function from a count to `keep` without so many portions of least score."""
+        turn = np.empty(len(self.scores), int)
+        turn[self.order] = np.arange(len(self.scores))
+        turn_of_unit = turn[self.portion_of]
+
+        def without(count):
+            lowered = keep.copy()
+            lowered[self.units[turn_of_unit < count]] = False
+            return lowered
+
+        return without
+
+    def leave_from(self, portion):
+        """Puts a portion, and those of its group that go after it, behind all others."""
+        after = np.arange(len(self.scores)) >= portion
+        self.scores[after & (self.group_of == self.group_of[portion])] = np.inf
 
 
 def _round_up(counts, multiple):

@@ -24,6 +24,7 @@ class Records:
         path: of the file; it need not exist.
         settings: what every row must have been made with: `Protocol.as_dict()`. None takes the
             rows as they are.
+        backend: Keras' backend that every row must have been made on; None takes those of any.
 
     Attributes:
         damaged: list of sentences, one for each line that was skipped.
@@ -34,13 +35,15 @@ class Records:
     Example:
 
     ```python
-    records = Records("runs/study/results.jsonl", protocol.as_dict())
+    records = Records("runs/study/results.jsonl", protocol.as_dict(), keras.backend.backend())
     records.append({"model": "resnet20", ...})
     ```
     """
 
-    def __init__(self, path: Path, settings: Record | None = None) -> None:
-        self.path = pathlib.Path(path)
+    def __init__(
+        self, path: Path, settings: Record | None = None, backend: str | None = None
+    ) -> None:
+        self.path, self._backend = pathlib.Path(path), backend
         self._settings = None if settings is None else json.loads(json.dumps(settings))
         self.damaged = []
         self._by_cell = {}
@@ -79,7 +82,8 @@ class Records:
             same_cell = dataclasses.replace(other, method=cell.method) == cell
             known = {**row, "variant": row.get("variant", {"method": other.method})}
             made = {name: known[name] for name in wanted}
-            if same_cell and self.finished(other) and made == wanted and _of_this_backend(row):
+            here = _backend_of(row) in (None, keras.backend.backend())
+            if same_cell and self.finished(other) and made == wanted and here:
                 return known
         return None
 
@@ -124,14 +128,14 @@ class Records:
         return row
 
     def _check_comparable(self, row):
-        if self._settings is None or "error" in row:
+        if "error" in row:
             return
-        if not _of_this_backend(row):
+        if self._backend is not None and _backend_of(row) not in (None, self._backend):
             raise ValueError(
-                f"{self.path} holds results of the backend {row['versions']['backend']}; this is "
-                f"{keras.backend.backend()}. Choose another output folder."
+                f"{self.path} holds results of the backend {_backend_of(row)}; this is "
+                f"{self._backend}. Choose another output folder."
             )
-        if row["settings"] == self._settings:
+        if self._settings is None or row["settings"] == self._settings:
             return
         here, there = self._settings, row["settings"]
         different = [
@@ -152,9 +156,8 @@ class Records:
             return file.read() != b"\n"
 
 
-def _of_this_backend(row):
-    backend = keras.backend.backend()
-    return row.get("versions", {}).get("backend", backend) == backend
+def _backend_of(row):
+    return row.get("versions", {}).get("backend")
 
 
 def _cell(row):

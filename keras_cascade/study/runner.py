@@ -103,7 +103,8 @@ class StudyRunner:
         self._protocols = {
             method: grid.variant(method).applied_to(protocol) for method in grid.methods
         }
-        self.records = Records(self.folder / results, protocol.as_dict())
+        backend = keras.backend.backend()
+        self.records = Records(self.folder / results, protocol.as_dict(), backend)
         self._others = [self.folder / name for name in others]
         self._check_variants()
         self._say, self._quietly, self._make_scope = say, quietly, make_scope

@@ -1,6 +1,7 @@
 """experiments/page.py says what the rows say, and keeps published figures apart."""
 
 import importlib.util
+import json
 import pathlib
 import re
 import types
@@ -82,9 +83,23 @@ def test_means_differences_and_insides(page, tmp_path):
     ((teacher, *_), (below,)) = cells(text, "dense teacher")
     assert teacher == "90.00 ± 0.00 (2)" and below == "-4.50 ± 0.71"
     inside = cells(text, "cascade, frozen teacher, hard masks, 2 assistants")[-1]
-    figures = ["88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "- / 0.50", "+5.50"]
+    figures = ["88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "- / 0.50", "+5.50", "-"]
     assert inside == ["75%", *figures]
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
+
+
+def test_time_is_told_over_that_of_iterative_taylor_of_the_same_seed(page, tmp_path):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
+    cascades = [row | {"seconds": 60.0} for row in rows("cpu") if "levels" in row]
+    taylor = [
+        row | {"method": "iterative_taylor", "seconds": 60.0 - 20.0 * row["seed"]}
+        for row in cascades
+    ]
+    text = page.Section(experiment, [*taylor, *cascades], tmp_path).text()
+    times = [
+        cells(text, experiment.label(method))[-1][-1] for method in ("iterative_taylor", "frozen_2")
+    ]
+    assert times == ["1.0 ± 0.0", "1.2 ± 0.4"]  # 60 / 60 and 60 / 40
 
 
 def test_others_are_compared_with_each_cascade_of_several_seeds_or_one(page, tmp_path):
@@ -111,6 +126,22 @@ def test_one_amount_is_drawn_as_dots_and_several_as_curves(page, tmp_path, amoun
     text = page.Section(experiment, [*first, *more], tmp_path).text()
     assert f"![VGG16 on CIFAR-10: accuracy {what}](results/" in text
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
+
+
+def test_another_librarys_rows_are_read_from_a_file_of_each_experiment(page, tmp_path):
+    for name, accuracy in (("vgg16_cifar10", 0.5), ("longer_training", 0.6)):
+        file = tmp_path / f"{name}_cpu.jsonl"
+        experiment = Experiment.read(EXPERIMENTS / f"{name}.toml", "cpu")
+        settings = json.loads(json.dumps(experiment.protocol.as_dict()))
+        for path in (file, tmp_path / f"{name}_cpu_torch_pruning.jsonl"):
+            path.write_text(
+                json.dumps(rows("cpu")[0] | {"accuracy": accuracy, "settings": settings}) + "\n"
+            )
+    found = {part.experiment.name: part for part in page._parts(tmp_path, ["cpu"])}
+    assert {name: part.outside[0]["accuracy"] for name, part in found.items()} == {
+        "vgg16_cifar10": 0.5,
+        "longer_training": 0.6,
+    }
 
 
 def test_another_library_is_compared_with_its_own_teachers(page, tmp_path):
