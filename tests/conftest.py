@@ -7,6 +7,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow_but
 
 BACKEND = keras.backend.backend()
 if BACKEND == "tensorflow":
@@ -16,6 +17,13 @@ if BACKEND == "tensorflow":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
     )
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+    from keras_cascade.data.autotune import untuned
+
+    # Every pass over arrays would end by waiting for tf.data's tuner: a sixth of some files' time.
+    tuned = ArrayDataAdapter.get_tf_dataset
+    ArrayDataAdapter.get_tf_dataset = lambda adapter: untuned(tuned(adapter))
 
 
 NO_CHANNELS_FIRST = "TensorFlow convolves with channels first on a CPU only where oneDNN is on"
@@ -51,19 +59,13 @@ def rng():
 OFTEN = networks.ARCHITECTURES if BACKEND == "tensorflow" else ["vgg16", "resnet20"]
 
 
-def _architectures(names):
-    """The names as parameters, those of the deep and of the rarely built ones marked slow."""
-    rare = [pytest.mark.slow]
-    return [pytest.param(name, marks=[] if name in OFTEN else rare) for name in names]
-
-
-@pytest.fixture(params=_architectures(networks.ARCHITECTURES))
+@pytest.fixture(params=slow_but(OFTEN, networks.ARCHITECTURES))
 def architecture(request):
     """One model of every architecture the invariants must hold on; not to be trained."""
     return _built_once(request.param)
 
 
-@pytest.fixture(params=_architectures([*networks.ARCHITECTURES, *networks.DEEP]))
+@pytest.fixture(params=slow_but(OFTEN, [*networks.ARCHITECTURES, *networks.DEEP]))
 def architecture_or_deep(request):
     """As `architecture`, and the deep networks too."""
     return _built_once(request.param)

@@ -4,6 +4,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow
 
 import keras_cascade as kc
 
@@ -49,7 +50,7 @@ def _changes(keeps):
     return [index + 2 for index, (a, b) in enumerate(pairs) if (a != b).any()]
 
 
-@pytest.mark.parametrize("hard_masks", [True, False])
+@pytest.mark.parametrize("hard_masks", [True, *slow(False)])
 def test_channels_go_and_soft_ones_return_before_end_and_never_after(hard_masks):
     model = networks.small_convnet()
     cascade, logs, keeps = _fit(

@@ -6,6 +6,7 @@ import networks
 import numpy as np
 import pytest
 from keras import layers
+from marks import slow, slow_but
 
 import keras_cascade as kc
 
@@ -45,13 +46,7 @@ def fitted():
     return fit(networks.small_convnet())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name == OFTEN else [pytest.mark.slow])
-        for name in networks.ARCHITECTURES
-    ],
-)
+@pytest.mark.parametrize("name", slow_but({OFTEN}, networks.ARCHITECTURES))
 def test_invariants_of_a_trained_cascade(name):
     """Invariants 1, 2, 3, 5 and 7 on every architecture, with masks by saliency."""
     model = networks.build(name)
@@ -101,7 +96,7 @@ def test_logs_name_every_level():
     assert logs["teacher_macs"] == [1.0] * 3
 
 
-@pytest.mark.parametrize("levels", [(0.5,), (0.1, 0.2, 0.3, 0.4, 0.5)])
+@pytest.mark.parametrize("levels", [(0.5,), *slow((0.1, 0.2, 0.3, 0.4, 0.5))])
 def test_any_number_of_levels(levels):
     cascade, _, (x, _) = fit(networks.small_convnet(), epochs=2, levels=levels, eager=True)
     assert len(cascade.level_names) == len(levels) + 1

@@ -9,6 +9,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import slow, slow_case
 
 import keras_cascade as kc
 from keras_cascade import recipe
@@ -116,7 +117,7 @@ def test_unusable_data_changes_nothing(make, fault):
     assert_refused(trainer, lambda **kw: guarded_fit(trainer.fit, **kw), *UNUSABLE[fault])
 
 
-@pytest.mark.parametrize("make", [cascade, networks.small_convnet])
+@pytest.mark.parametrize("make", [cascade, *slow(networks.small_convnet)])
 def test_data_found_empty_while_training_changes_nothing(make):
     trainer = compiled(make)
     message = "Epoch 1: The training data is empty"
@@ -159,8 +160,8 @@ def assert_named(where, fails):
     assert cause in str(info.value.__cause__)
 
 
-@pytest.mark.parametrize("make", [cascade, distiller])
-@pytest.mark.parametrize("steps_per_execution", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("make", [cascade, *slow(distiller)])
+@pytest.mark.parametrize("steps_per_execution", [1, *slow(2)])
 def test_a_failing_pipeline_leaves_whole_steps(make, steps_per_execution):
     """Not half a step more: weight decay, the counted steps and saliency need no batch."""
     trainer, states = compiled(make, steps_per_execution=steps_per_execution), States()
@@ -174,6 +175,7 @@ def test_a_failing_pipeline_leaves_whole_steps(make, steps_per_execution):
     assert np.isfinite(logs["loss"][0])
 
 
+@pytest.mark.slow
 def test_a_data_set_of_unknown_length_takes_as_many_steps_as_it_has():
     trainer = compiled(cascade)
     trainer.fit(BATCHES.filter(lambda x, y: True), epochs=2, verbose=0)
@@ -210,7 +212,7 @@ def test_errors_that_are_not_of_the_data_pass_unchanged():
 # Values that spoil the loss.
 
 
-@pytest.mark.parametrize("make", [cascade, distiller])
+@pytest.mark.parametrize("make", [cascade, *slow(distiller)])
 def test_nan_images_leave_the_last_good_state(make):
     """Moving statistics, masks, saliency and the optimizer's state too."""
     trainer, states = compiled(make, "adam"), States()
@@ -284,7 +286,7 @@ def test_a_backup_made_before_a_fault_is_gone_on_with(undisturbed, tmp_path, kin
 # Unusual data that is in order.
 
 
-@pytest.mark.parametrize("make", [cascade, distiller])
+@pytest.mark.parametrize("make", [cascade, *slow(distiller)])
 def test_a_batch_of_one_counts_as_one_example(make):
     """Alone, and as what is left over for the last batch."""
     trainer = compiled(make, run_eagerly=True)
@@ -296,7 +298,7 @@ def test_a_batch_of_one_counts_as_one_example(make):
         assert other == pytest.approx(results[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("size", [1, *slow(8)])
 def test_training_on_batches_of_one(size):
     """Without normalisation the logged loss does not depend on how batches are cut."""
     logs, model = [], networks.small_convnet(normalised=False)
@@ -308,7 +310,11 @@ def test_training_on_batches_of_one(size):
         assert logs[1][name][0] == pytest.approx(value, rel=1e-5), name
 
 
-@pytest.mark.parametrize(("count", "size", "classes"), [(3, 1, 4), (9, 8, 4), (16, 8, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("count", "size", "classes"),
+    [slow_case(3, 1, 4), (9, 8, 4), slow_case(16, 8, 2)],
+    ids=str,
+)
 def test_odd_data_still_gives_a_student(count, size, classes):
     """Batches of one through normalisation, one left over, classes that are never seen."""
     trainer = compiled(cascade, run_eagerly=True)

@@ -5,6 +5,7 @@ import networks
 import numpy as np
 import pytest
 from keras import layers
+from marks import slow
 
 import keras_cascade as kc
 
@@ -102,7 +103,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("when", ["before the cascade is made", "before it is compiled"])
+@pytest.mark.parametrize("when", ["before the cascade is made", *slow("before it is compiled")])
 @pytest.mark.parametrize("case", CASES)
 def test_frozen_stays_in_all_levels(case, when):
     make, set_flags, names = CASES[case]

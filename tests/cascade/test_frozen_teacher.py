@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from marks import slow
 
 import keras_cascade as kc
 
@@ -140,7 +141,9 @@ def _through_backup(cascade, fresh, folder):
     return fresh
 
 
-@pytest.mark.parametrize("through", [_through_keras_file, _through_weights_file, _through_backup])
+@pytest.mark.parametrize(
+    "through", [*slow(_through_keras_file, _through_weights_file), _through_backup]
+)
 def test_what_is_restored_has_the_frozen_weights_and_trains_on_alike(through, tmp_path):
     cascade = made()
     fit(cascade, callbacks=[pruning()])
@@ -238,7 +241,7 @@ def test_frozen_teacher_adds_nothing_to_the_loss():
     assert logs["loss"] - logs["student_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", *slow("mixed_bfloat16")])
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:

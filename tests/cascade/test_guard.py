@@ -4,6 +4,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow
 
 import keras_cascade as kc
 
@@ -33,7 +34,7 @@ class _AfterEpoch(keras.callbacks.Callback):
         self.weights.append([v.numpy().copy() for v in self.model.weights])
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, *slow(np.inf)])
 def test_bad_images_stop_training_with_good_weights(bad):
     cascade, recorder = _cascade(), _AfterEpoch()
     x, y = networks.examples_for(cascade._base, 32)
@@ -75,7 +76,7 @@ def test_guard_on_a_plain_model():
         kc.FiniteLossGuard(every=0)
 
 
-@pytest.mark.parametrize("label", [4, -1])
+@pytest.mark.parametrize("label", [4, *slow(-1)])
 def test_labels_outside_the_classes(label):
     cascade = _cascade(eager=label < 0)
     x, y = networks.examples_for(cascade._base, 16)

@@ -4,6 +4,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow
 
 import keras_cascade as kc
 
@@ -47,11 +48,11 @@ def assert_close(found, expected, tolerance):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        lambda: SGD(0.05, clipnorm=1e3),
+        *slow(lambda: SGD(0.05, clipnorm=1e3)),
         lambda: SGD(0.05, global_clipnorm=1e3),
-        lambda: SGD(0.05, clipvalue=1e3),
-        lambda: SGD(0.05, weight_decay=1e-7),
-        lambda: SGD(0.05, loss_scale_factor=1024.0),
+        *slow(lambda: SGD(0.05, clipvalue=1e3)),
+        *slow(lambda: SGD(0.05, weight_decay=1e-7)),
+        *slow(lambda: SGD(0.05, loss_scale_factor=1024.0)),
         lambda: keras.optimizers.LossScaleOptimizer(SGD(0.05), dynamic_growth_steps=2),
     ],
     ids=["clipnorm", "global_clipnorm", "clipvalue", "decay", "loss_scale", "growing_scale"],
@@ -60,7 +61,9 @@ def test_what_leaves_weights_alone_leaves_saliency_alone(plain, optimizer):
     assert_close(saliencies(optimizer()), plain, 1e-5)
 
 
-@pytest.mark.parametrize("setting", ["global_clipnorm", "clipnorm", "clipvalue", "weight_decay"])
+@pytest.mark.parametrize(
+    "setting", ["global_clipnorm", "weight_decay", *slow("clipnorm", "clipvalue")]
+)
 def test_probes_are_neither_clipped_nor_decayed(plain, setting):
     """At rate 0 the weights stay, so that only the probes could show what was done to them."""
     expected = saliencies(SGD(0.0))

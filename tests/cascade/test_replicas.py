@@ -10,6 +10,7 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import slow
 from strategies import REPLICAS, mirrored
 
 import keras_cascade as kc
@@ -71,7 +72,7 @@ def distiller():
     return made
 
 
-@pytest.mark.parametrize("freeze_teacher", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("freeze_teacher", [False, *slow(True)])
 def test_cascade_on_replicas(freeze_teacher):
     def make():
         return cascade(freeze_teacher=freeze_teacher)

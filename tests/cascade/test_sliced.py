@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from marks import slow
 
 import keras_cascade as kc
 
@@ -46,10 +47,6 @@ MODELS = {
     "sequence": _sequence,
     "separable": _separable,
 }
-
-
-def slow(name):
-    return pytest.param(name, marks=pytest.mark.slow)
 
 
 def pruned(name, levels=types.MappingProxyType({}), **options):
@@ -96,10 +93,10 @@ def assert_close(one, other, atol):
 
 @pytest.mark.parametrize(
     "levels",
-    [{}, {"freeze_teacher": True}, {"own_normalisation": False}],
+    [*slow({}), {"freeze_teacher": True}, *slow({"own_normalisation": False})],
     ids=["trained", "frozen", "shared_normalisation"],
 )
-@pytest.mark.parametrize("name", ["convnet", *map(slow, MORE)])
+@pytest.mark.parametrize("name", ["convnet", *slow(*MORE)])
 def test_losses_and_updates_are_those_of_masked_levels(name, levels):
     masked, expected = trained(name, sliced=False, levels=levels)
     sliced, found = trained(name, sliced=True, levels=levels)
@@ -166,7 +163,7 @@ def test_new_masks_undo_slices(change):
     assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
 
 
-@pytest.mark.parametrize("by", ["guard", "backup", "weights_file"])
+@pytest.mark.parametrize("by", ["guard", *slow("backup", "weights_file")])
 def test_a_state_of_other_masks_undoes_slices(by, tmp_path):
     cascade, x, y = pruned("convnet")
     before = cascade.masks()

@@ -4,6 +4,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow_case
 
 import keras_cascade as kc
 
@@ -57,7 +58,7 @@ def _numpy_losses(outputs, y, guides, alpha, temperature, weight):
     [
         ("cascade", [[], [0], [1], [2]]),
         ("dense", [[], [0], [0, 1], [0, 1, 2]]),
-        ("teacher", [[], [0], [0], [0]]),
+        slow_case("teacher", [[], [0], [0], [0]]),
     ],
 )
 @pytest.mark.parametrize("weighted", [False, True])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import resumable
 import tensorflow as tf
+from marks import slow
 
 import keras_cascade as kc
 from keras_cascade.cascade import processes
@@ -42,7 +43,7 @@ def _fit(log_dir, budget="macs", epochs=3, **fit_arguments):
     return cascade, logs
 
 
-@pytest.mark.parametrize("budget", ["macs", pytest.param("params", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("budget", ["macs", *slow("params")])
 def test_events_hold_the_logs(tmp_path, budget):
     cascade, logs = _fit(tmp_path / "logs", budget)
     expected = {"loss", "ta1_loss", "val_accuracy", "teacher_accuracy", "student_flips"}
@@ -101,7 +102,7 @@ class _StopAfter(kc.TrainingBackup):
         super().on_epoch_end(epoch, logs)
 
 
-OTHER_PLACES = [pytest.param(each, marks=pytest.mark.slow) for each in ((0, None), (1, 1), (2, 0))]
+OTHER_PLACES = slow((0, None), (1, 1), (2, 0))
 
 
 @pytest.mark.parametrize("place", [(1, None), *OTHER_PLACES])
@@ -154,6 +155,7 @@ def test_what_a_kill_left_torn_is_taken_out(tmp_path):
     assert set(_by_tag(events[0])) == {"loss", "saliency"}
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "is_first", lambda: False)
     _fit(tmp_path / "logs", epochs=1)

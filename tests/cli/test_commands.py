@@ -54,6 +54,7 @@ def test_help_has_an_example_and_the_flags(name):
     assert "\n  --" in result.stdout
 
 
+@pytest.mark.slow
 def test_inspect_shows_groups_and_costs(model_file):
     (outcome,) = command_lines.run("inspect", [model_file])
     code, shown, errors = outcome

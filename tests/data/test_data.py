@@ -15,6 +15,7 @@ pytest.importorskip("sklearn")
 
 from image_batches import assert_same_batches, batches, stacked  # noqa: E402
 from local_images import KcThumbnails, LocalImages  # noqa: E402
+from marks import slow_case  # noqa: E402
 
 from keras_cascade.data import ImageData, load, preprocessing  # noqa: E402
 
@@ -366,7 +367,7 @@ def test_recipes_mirror_neither_digits_nor_letters():
     assert preprocessing.recipe_for("stl10").flip
 
 
-@pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
+@pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), slow_case("cifar100", 100)])
 def test_real_cifar_is_normalised(name, classes):
     data = load(name, batch_size=500, data_dir=real_data(name), max_train_examples=1000, seed=1)
     assert (data.classes, data.input_shape, data.test_examples) == (classes, (32, 32, 3), 10_000)

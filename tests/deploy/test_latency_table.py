@@ -8,6 +8,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow
 
 import keras_cascade as kc
 from keras_cascade.deploy import LatencyTable, latency_pruning, latency_table, prune_to_latency
@@ -55,7 +56,7 @@ def table(tmp_path, **settings):
     return LatencyTable(cache=tmp_path / "cache" / "latency.json", verbose=False, **settings)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "MobileNetV2")]
+SLOW = slow("vgg16", "MobileNetV2")
 
 
 @pytest.mark.parametrize("name", ["resnet20", *SLOW])
@@ -100,18 +101,18 @@ def test_open_sizes_have_no_latency(tmp_path):
         kc.prune(model, 0.5, budget="latency")
 
 
-def test_a_target_in_milliseconds_is_met(runtime, tmp_path):
+@pytest.mark.parametrize("share", [0.5, *slow(0.8, 0.35)])
+def test_a_target_in_milliseconds_is_met(runtime, tmp_path, share):
     """The whole model does not take what its segments add up to, so the amount is corrected."""
     model = networks.build("vgg16")
     runtime.milliseconds = lambda model: law(model) ** 1.3
     whole = START + law(model) ** 1.3
-    for share in (0.8, 0.5, 0.35):
-        small, masks, reached = prune_to_latency(
-            model, share * whole, cache=tmp_path / "latency.json", tolerance=0.05
-        )
-        assert START + law(small) ** 1.3 == pytest.approx(reached)
-        assert reached == pytest.approx(share * whole, rel=0.05)
-        assert kc.ChannelGraph(model).macs(masks) == kc.ChannelGraph(small).macs()
+    small, masks, reached = prune_to_latency(
+        model, share * whole, cache=tmp_path / "latency.json", tolerance=0.05
+    )
+    assert START + law(small) ** 1.3 == pytest.approx(reached)
+    assert reached == pytest.approx(share * whole, rel=0.05)
+    assert kc.ChannelGraph(model).macs(masks) == kc.ChannelGraph(small).macs()
 
 
 def test_targets_that_cannot_be_met(runtime, tmp_path):
@@ -129,7 +130,7 @@ def test_targets_that_cannot_be_met(runtime, tmp_path):
 
 
 @pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch writes no .tflite")
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, *slow("int8")])
 def test_on_litert_itself(quantize, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
     graph = kc.ChannelGraph(networks.small_convnet())

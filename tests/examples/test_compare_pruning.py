@@ -66,6 +66,7 @@ def test_user_errors_are_one_line(tmp_path):
     command_lines.assert_user_errors("compare", common, USER_ERRORS)
 
 
+@pytest.mark.slow
 def test_help_is_readable():
     result = running.run(SCRIPT, "--help")
     assert "continues where it stopped" in result.stdout

@@ -51,6 +51,7 @@ def test_a_small_run(tmp_path):
     assert f"{rows['student']['accuracy']:.2%}" in result.stdout
 
 
+@pytest.mark.slow
 def test_help_is_readable():
     result = running.run(SCRIPT, "--help")
     assert "Trains a teacher-assistants-student cascade" in result.stdout

@@ -50,11 +50,13 @@ USER_ERRORS = [
 ]
 
 
+@pytest.mark.slow
 def test_user_errors_are_one_line(tmp_path):
     pytest.importorskip("jax", reason="only JAX trains on several machines")
     running.assert_user_errors(SCRIPT, [f"--output_dir={tmp_path}"], USER_ERRORS)
 
 
+@pytest.mark.slow
 def test_another_backend_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(running.ENVIRONMENT, "KERAS_BACKEND", "tensorflow")
     cases = [([], "KERAS_BACKEND=tensorflow: Keras trains in several processes on jax only")]

@@ -7,6 +7,7 @@ import random
 import keras
 import numpy as np
 import pytest
+from marks import slow, slow_but
 
 from keras_cascade.models import (
     available_models,
@@ -32,16 +33,9 @@ def built(constructor):
     return constructor()
 
 
-# Built of the same blocks as resnet20, only more of them.
-LIKE_ANOTHER = {"resnet32", "resnet56"}
-
-
 def families(*names):
-    """The names as parameters of a test, those like another marked slow."""
-    return [
-        pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_ANOTHER else [])
-        for name in names
-    ]
+    """The names as parameters of a test, those with more of resnet20's blocks marked slow."""
+    return slow_but(set(names) - {"resnet32", "resnet56"}, names)
 
 
 def trainable_params(model):
@@ -141,7 +135,7 @@ def test_weights_are_those_of_the_application(ours, theirs):
     assert shapes(built(ours)) == shapes(theirs(weights=None, classes=10))
 
 
-@pytest.mark.parametrize("constructor", [densenet40, mobilenet_v2, efficientnet_b0])
+@pytest.mark.parametrize("constructor", [mobilenet_v2, *slow(densenet40, efficientnet_b0)])
 def test_strides_leave_two_by_two_pixels(constructor):
     def last_map(side):
         model = constructor((side, side, 3), width=0.1)
@@ -163,7 +157,7 @@ def test_fitting_strides(shape, expected):
 
 
 @pytest.mark.parametrize("name", families(*cifar_models()))
-@pytest.mark.parametrize("input_shape", [(8, 8, 1), (12, 20, 3)])
+@pytest.mark.parametrize("input_shape", [(12, 20, 3), *slow((8, 8, 1))])
 def test_small_and_oblong_inputs_give_unbounded_logits(name, input_shape):
     model = build_model(name, input_shape, classes=7, width=0.125, seed=0)
     assert model.name == name
@@ -239,7 +233,9 @@ def test_negative_weight_decay_is_refused():
         resnet20(weight_decay=-1e-4)
 
 
-@pytest.mark.parametrize("name", families(*cifar_models(), "MobileNetV2", "ConvNeXtTiny"))
+@pytest.mark.parametrize(
+    "name", slow_but({"resnet20", "MobileNetV2"}, [*cifar_models(), "MobileNetV2", "ConvNeXtTiny"])
+)
 def test_weight_decay_is_half_the_sum_of_squares(name):
     def leaves(model):
         for layer in model.layers:
@@ -317,7 +313,7 @@ def test_width_is_alpha_where_there_is_one_and_refused_elsewhere():
         build_model("DenseNet121", (32, 32, 3), 10, width=0.5)
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "MobileNetV3Small", "EfficientNetV2B0"])
+@pytest.mark.parametrize("name", ["EfficientNetB0", *slow("MobileNetV3Small", "EfficientNetV2B0")])
 def test_applications_do_not_rescale_normalised_images(name):
     model = build_model(name, (32, 32, 3), 10, seed=0)
     assert model.layers[-1].activation is keras.activations.linear

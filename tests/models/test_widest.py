@@ -32,6 +32,7 @@ def test_no_wider_than_the_published_network():
     assert widest_model("ResNet20", DIGITS, 10, 10 * whole).count_params() == whole
 
 
+@pytest.mark.slow
 def test_seed_and_weight_decay_reach_the_network():
     first, again = (
         widest_model("resnet20", DIGITS, 10, 10_000, weight_decay=0.01, seed=4) for _ in range(2)
@@ -41,6 +42,7 @@ def test_seed_and_weight_decay_reach_the_network():
     assert first.losses
 
 
+@pytest.mark.slow
 def test_budget_below_the_thinnest_network_is_refused():
     thinnest = params_at("resnet20", 1e-6)
     assert widest_model("resnet20", DIGITS, 10, thinnest).count_params() == thinnest

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from marks import slow
 
 import keras_cascade as kc
 
@@ -33,7 +34,7 @@ def _macs_by_tensorflow(model):
 
 
 @pytest.mark.only_on("tensorflow", reason="TensorFlow's profiler reads TensorFlow's graphs")
-@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "MobileNetV2"])
+@pytest.mark.parametrize("name", ["MobileNetV2", *slow("VGG16", "ResNet50")])
 def test_macs_agree_with_tensorflows_profiler(name):
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3))
     assert kc.profile(model).macs == _macs_by_tensorflow(model)

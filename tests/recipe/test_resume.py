@@ -8,6 +8,7 @@ import keras
 import networks
 import numpy as np
 import pytest
+from marks import slow
 from resumable import EPOCHS, STEPS, run, state
 
 import keras_cascade as kc
@@ -47,10 +48,7 @@ def whole(tmp_path_factory):
     "kills",
     [
         (STEPS + 3,),
-        *(
-            pytest.param(kills, marks=pytest.mark.slow)
-            for kills in ((3,), (STEPS,), (5,), (3, 3, 4, 5))
-        ),
+        *slow((3,), (STEPS,), (5,), (3, 3, 4, 5)),
     ],
     ids=str,
 )
@@ -64,6 +62,7 @@ def test_killed_run_ends_like_one_that_was_not(whole, tmp_path, kills):
     assert logs["student_macs"] == whole[1]["student_macs"]
 
 
+@pytest.mark.slow
 def test_killed_run_with_a_frozen_teacher(tmp_path):
     frozen = {"freeze_teacher": True}
     expected, _ = run(kc.TrainingBackup(tmp_path / "whole"), **frozen)
@@ -93,7 +92,7 @@ def test_a_damaged_state_is_found_and_the_one_before_is_taken(whole, tmp_path, c
     assert_same(cascade, whole[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [*slow(signal.SIGINT), signal.SIGTERM])
 def test_signals_end_the_step_and_keep_the_state(whole, tmp_path, number):
     def send(batch, logs):
         if batch == 1:

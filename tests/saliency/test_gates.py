@@ -5,6 +5,7 @@ import networks
 import numpy as np
 import pytest
 from keras import layers
+from marks import slow_but
 
 import keras_cascade as kc
 
@@ -29,7 +30,7 @@ INSIDE = {
 }
 
 
-@pytest.mark.parametrize("case", INSIDE)
+@pytest.mark.parametrize("case", slow_but({"attention", "gru"}, INSIDE))
 def test_saliency_inside_a_layer_is_the_loss_gradient_of_each_gate(case, rng):
     inputs = keras.Input((4, 3))
     x = layers.GlobalAveragePooling1D()(INSIDE[case](inputs))

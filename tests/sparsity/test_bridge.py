@@ -8,6 +8,7 @@ import rule_cases
 import tensorflow as tf
 import tf_keras
 from keras import layers, ops
+from marks import slow_but
 
 import keras_cascade as kc
 from keras_cascade.sparsity import activations
@@ -41,7 +42,7 @@ def _assert_equal(one, other, x, tolerance=1e-6):
         assert np.abs(expected - got).max() <= tolerance * max(1.0, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", networks.ARCHITECTURES)
+@pytest.mark.parametrize("name", slow_but({"resnet20"}, networks.ARCHITECTURES))
 def test_twin_gives_the_same_output(name, rng):
     model = networks.build(name)
     x = rng.standard_normal((2, *model.input_shape[1:])).astype("float32")

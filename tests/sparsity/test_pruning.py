@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from keras import layers
+from marks import slow
 
 import keras_cascade as kc
 from keras_cascade.sparsity import prunable_weights
@@ -34,7 +35,7 @@ def _assert_zeros(model, sparsity, paths=None):
         assert abs(shares[path] - sparsity) <= max(0.005, 1 / sizes[path]), path
 
 
-@pytest.mark.parametrize("with_teacher", [False, True])
+@pytest.mark.parametrize("with_teacher", [*slow(False), True])
 def test_every_kernel_gets_its_zeros_in_a_run_of_three_steps(with_teacher):
     model = networks.small_convnet(regularizer="l2")
     before = model.get_weights()

@@ -5,6 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 import tiny_grid
+from marks import slow
 from strategies import REPLICAS, mirrored
 
 from keras_cascade import recipe, sparsity
@@ -83,8 +84,7 @@ def test_a_method_that_takes_other_steps_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("no such luck"),
-        MemoryError("no such luck"),
+        *slow(ValueError("no such luck"), MemoryError("no such luck")),
         tf.errors.ResourceExhaustedError(None, None, "no such luck"),
     ],
     ids=lambda error: type(error).__name__,
@@ -119,7 +119,7 @@ def test_an_amount_out_of_reach_is_found_before_training(tmp_path, name, amount,
     assert not (tmp_path / "results.jsonl").exists()
 
 
-@pytest.mark.parametrize("dense_ends", [False, True])
+@pytest.mark.parametrize("dense_ends", [*slow(False), True])
 def test_weight_pruning_may_leave_its_ends_dense(tmp_path, monkeypatch, dense_ends):
     pruned = []
 
@@ -185,6 +185,7 @@ def test_results_of_another_backend_are_refused(tmp_path):
         tiny_grid.runner(tmp_path, ["teacher"])
 
 
+@pytest.mark.slow
 def test_time_left_is_told(tmp_path):
     lines = []
     tiny_grid.runner(tmp_path, ["teacher", "dense"], say=lines.append).run()
@@ -192,6 +193,7 @@ def test_time_left_is_told(tmp_path):
     assert "that was the last" in lines[-1]
 
 
+@pytest.mark.slow
 def test_the_test_split_is_watched_only_where_that_is_asked_for(tmp_path):
     def watched(folder, watch_test):
         protocol = {"watch_test": watch_test}
@@ -288,6 +290,7 @@ def test_a_variant_trains_with_its_own_settings(tmp_path, monkeypatch):
     assert cold["settings"] == warm["settings"]
 
 
+@pytest.mark.slow
 def test_results_of_a_variant_that_was_another_are_not_taken(tmp_path):
     tiny_grid.runner(tmp_path, ["cold"], variants=VARIANTS).run()
     other = {"cold": Variant("cascade_0", {"temperature": 2.0})}

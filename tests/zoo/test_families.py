@@ -1,6 +1,7 @@
 """One model of each family of `keras.applications`; `make test-zoo` checks all of them."""
 
 import pytest
+from marks import slow_but
 from zoo import checking
 
 FAMILIES = (
@@ -20,14 +21,9 @@ FAMILIES = (
 )
 
 
-QUICK = {"VGG16", "MobileNet", "MobileNetV3Small"}
-
-
 def families():
-    """The names as parameters of a test, all but the quickest marked slow."""
-    return [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FAMILIES
-    ]
+    """The names as parameters of a test, all but one marked slow."""
+    return slow_but({"MobileNet"}, FAMILIES)
 
 
 @pytest.mark.parametrize("name", families())
