@@ -56,9 +56,9 @@ def assert_alike(one, many):
             )
 
 
-def cascade(loss_options=None, **options):
+def cascade(loss_options=None, levels=(0.3, 0.6), **options):
     model = synchronize_batch_norm(networks.small_convnet(regularizer="l2"))
-    made = kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.5, **options)
+    made = kc.CascadeDistiller(model, levels, min_channels=1, momentum=0.5, **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, **(loss_options or {}))
     made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
     return made
@@ -73,16 +73,17 @@ def distiller():
 
 
 @pytest.mark.parametrize("freeze_teacher", [False, *slow(True)])
-def test_cascade_on_replicas(freeze_teacher):
+@pytest.mark.parametrize("levels", [(0.6,), *slow((0.3, 0.6))], ids=str)
+def test_cascade_on_replicas(levels, freeze_teacher):
     def make():
-        return cascade(freeze_teacher=freeze_teacher)
+        return cascade(levels=levels, freeze_teacher=freeze_teacher)
 
     runs = [
         fitted(make, distributed, [kc.CascadeCallback(end=16, frequency=1)])
         for distributed in (False, True)
     ]
     assert_alike(*runs)
-    masks = [runs[1][0].masks(level) for level in ("ta1", "student")]
+    masks = [runs[1][0].masks(level) for level in runs[1][0].level_names[1:]]
     assert not all(mask.all() for level in masks for mask in level.values())
     assert runs[1][0].extract().count_params() == runs[0][0].extract().count_params()
 

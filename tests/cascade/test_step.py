@@ -183,7 +183,7 @@ def test_examples_of_weight_zero_change_nothing(rng):
     for other in (0.0, 5.0):
         keras.utils.set_random_seed(1)
         x_now = np.where(weight[:, None, None, None] > 0, x, x * 0 + other)
-        cascade = _cascade(np.random.default_rng(2), learning_rate=0.1)
+        cascade = _cascade(np.random.default_rng(2), learning_rate=0.1, eager=True)
         logs = cascade.fit(
             x_now, y, sample_weight=weight, batch_size=12, epochs=3, verbose=0
         ).history
@@ -203,7 +203,7 @@ def test_class_weight_is_sample_weight(rng):
         {"sample_weight": np.array([of_class[label] for label in y], "float32")},
     ):
         keras.utils.set_random_seed(1)
-        cascade = _cascade(np.random.default_rng(2))
+        cascade = _cascade(np.random.default_rng(2), eager=True)
         logs.append(cascade.fit(x, y, batch_size=12, verbose=0, **arguments).history)
     for name in logs[0]:
         np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-6)

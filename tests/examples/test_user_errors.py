@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import running
+from marks import slow_case
 
 MAIN = """
 import sys
@@ -27,8 +28,8 @@ user_errors.run(main, "All is kept.")
     ("name", "code", "line"),
     [
         ("DataError", 2, "-c: first second"),
-        pytest.param("SIGINT", 130, "All is kept.", marks=pytest.mark.slow),
-        ("SIGTERM", 143, "All is kept."),
+        slow_case("SIGINT", 130, "All is kept."),
+        slow_case("SIGTERM", 143, "All is kept."),
     ],
 )
 def test_one_line_and_an_exit_code(name, code, line):

@@ -106,6 +106,7 @@ def test_signals_end_the_step_and_keep_the_state(whole, tmp_path, number):
     assert_same(run(kc.TrainingBackup(tmp_path))[0], whole[0])
 
 
+@pytest.mark.slow
 def test_a_signal_in_validation_keeps_the_epoch(whole, tmp_path):
     sender = keras.callbacks.LambdaCallback(
         on_test_batch_begin=lambda batch, logs: os.kill(os.getpid(), signal.SIGTERM)

@@ -250,14 +250,14 @@ def test_a_method_that_goes_by_another_comes_after_it(tmp_path):
 
 
 def test_without_litert_files_nothing_of_them_is_measured(tmp_path):
-    protocol = {"litert": False}
-    (row,) = tiny_grid.runner(tmp_path, ["dense"], protocol=protocol).run()
+    (row,) = tiny_grid.runner(tmp_path, ["dense"], protocol={"litert": False}).run()
     unmeasured = ("gzipped_bytes", "teacher_gzipped_bytes", "latency_ms", "teacher_latency_ms")
     assert [row[name] for name in unmeasured] == [None] * 4
     assert row["accuracy"] >= 0 and row["bytes"] > 0
     assert not list(tmp_path.rglob("*.tflite"))
     # A study with files may go on with such teachers.
-    (row,) = tiny_grid.runner(tmp_path, ["dense"], results="files.jsonl").run()
+    files = {"protocol": {"litert": True}, "results": "files.jsonl"}
+    (row,) = tiny_grid.runner(tmp_path, ["dense"], **files).run()
     assert row["teacher_gzipped_bytes"] > 0 and row["latency_ms"] > 0
 
 

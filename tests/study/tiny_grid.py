@@ -60,6 +60,7 @@ def runner(
         "budget": "params",
         **settings,
     }
+    protocol = {"litert": False, **protocol}  # writing and timing files would take most of the time
     grid = Grid(("tiny",), ("noise",), tuple(names), amounts, (0,), variants)
     return StudyRunner(
         grid,
