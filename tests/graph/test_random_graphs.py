@@ -20,7 +20,7 @@ import keras_cascade as kc
 EXAMPLES = int(os.environ.get("RANDOM_EXAMPLES", "24"))
 SEED = int(os.environ.get("RANDOM_SEED", "1"))
 SHRINK = [hypothesis.Phase.shrink] if "RANDOM_SEED" in os.environ else []
-PARTS = 2  # one for each process of `make test`
+PARTS = 2  # one for `make test`, one for `make test-slow`
 
 
 def _for_random_models(examples, seed):
