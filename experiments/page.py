@@ -260,19 +260,25 @@ class Section:
 
     def _picture(self, rows, name):
         cells, methods, amounts = self._cells(rows)
-        figure = new_figure(8, 5)
-        axes = figure.add_subplot()
+        pruned = [method for method in methods if any((method, each) in cells for each in amounts)]
+        curves = len(amounts) > 2  # of two points they would say less than dots side by side
+        columns = 1 if curves else len(amounts)
+        figure = new_figure(5 + 3 * columns, 5)
+        panels = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
         teachers = cells.get(("teacher", 0.0), {}).values()
         level = statistics.mean(100 * row["accuracy"] for row in teachers) if teachers else None
-        if len(amounts) == 1:
-            self._draw_dots(axes, cells, methods, amounts[0], level)
+        if curves:
+            self._draw_curves(panels[0], cells, methods, level)
         else:
-            self._draw_curves(axes, cells, methods, level)
-        axes.grid(alpha=0.3)
+            for axes, amount in zip(panels, amounts, strict=True):
+                self._draw_dots(axes, cells, pruned, amount, level)
+        for axes in panels:
+            axes.grid(alpha=0.3)
         file = name.replace("@", "_") + ".png"
         with report.whole_file(self.folder / file) as path:
             figure.savefig(path, format="png", bbox_inches="tight")
-        what = f"at {amounts[0]:.0%} removed" if len(amounts) == 1 else "against MACs"
+        removed = " and ".join(f"{amount:.0%}" for amount in amounts)
+        what = "against MACs" if curves else f"at {removed} removed"
         return f"![{self.experiment.title}: accuracy {what}](results/{file})"
 
     def _draw_curves(self, axes, cells, methods, level):
@@ -295,17 +301,22 @@ class Section:
 
     def _draw_dots(self, axes, cells, methods, amount, level):
         """The accuracy of each method, a line of the picture each."""
-        shown = [method for method in methods if cells.get((method, amount))]
-        for place, method in enumerate(shown):
-            values = [100 * row["accuracy"] for row in cells[method, amount].values()]
+        for place, method in enumerate(methods):
+            values = [100 * row["accuracy"] for row in cells.get((method, amount), {}).values()]
+            if not values:
+                continue
             mean, spread = mean_and_std(values)
+            style = {"color": f"C{place % 10}", "marker": "o", "capsize": 3}
             axes.plot(values, [place] * len(values), "|", color="gray")
-            axes.errorbar(mean, place, xerr=spread or 0.0, marker="o", capsize=3)
+            axes.errorbar(mean, place, xerr=spread or 0.0, **style)
         if level is not None:
             axes.axvline(level, color="black", linestyle="--")
-        axes.set_yticks(range(len(shown)), [self.experiment.label(method) for method in shown])
-        axes.invert_yaxis()
-        axes.set(xlabel=f"test accuracy, %, {amount:.0%} removed; dashed: dense teacher")
+        axes.set_yticks(range(len(methods)), [self.experiment.label(method) for method in methods])
+        axes.set(
+            title=f"{amount:.0%} removed",
+            xlabel="test accuracy, %; dashed: dense teacher",
+            ylim=(len(methods) - 0.5, -0.5),
+        )
 
     def _published(self):
         if not self.published:

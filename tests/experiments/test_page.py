@@ -118,12 +118,15 @@ def test_others_are_compared_with_each_cascade_of_several_seeds_or_one(page, tmp
         assert found == references
 
 
-@pytest.mark.parametrize(("amounts", "what"), [([], "at 75% removed"), ([0.9], "against MACs")])
-def test_one_amount_is_drawn_as_dots_and_several_as_curves(page, tmp_path, amounts, what):
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [([], "at 75% removed"), ([0.9], "at 75% and 90% removed"), ([0.5, 0.9], "against MACs")],
+)
+def test_one_or_two_amounts_are_drawn_as_dots_and_more_as_curves(page, tmp_path, more, what):
     experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
     first = rows("cpu")
-    more = [{**row, "amount": amount} for amount in amounts for row in first if row["amount"]]
-    text = page.Section(experiment, [*first, *more], tmp_path).text()
+    others = [{**row, "amount": amount} for amount in more for row in first if row["amount"]]
+    text = page.Section(experiment, [*first, *others[:-1]], tmp_path).text()
     assert f"![VGG16 on CIFAR-10: accuracy {what}](results/" in text
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
 
