@@ -163,7 +163,7 @@ def test_new_masks_undo_slices(change):
     assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
 
 
-@pytest.mark.parametrize("by", ["guard", *slow("backup", "weights_file")])
+@pytest.mark.parametrize("by", slow("guard", "backup", "weights_file"))
 def test_a_state_of_other_masks_undoes_slices(by, tmp_path):
     cascade, x, y = pruned("convnet")
     before = cascade.masks()

@@ -174,6 +174,7 @@ def test_profile_of_several_models(model_file):
     assert shown.count(f"{params:,}") >= 2
 
 
+@pytest.mark.slow
 def test_a_model_file_writes_nothing_outside(model_file, tmp_path):
     """An archive whose members point elsewhere is read by their names only."""
     with zipfile.ZipFile(model_file, "a") as archive:

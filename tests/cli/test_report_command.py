@@ -41,6 +41,7 @@ def test_pages_of_runs_and_of_studies(tmp_path):
     assert "Mine" in page.text and texts["command"] in "".join(page.text)
 
 
+@pytest.mark.slow
 def test_user_errors_are_one_line(tmp_path):
     empty, unfinished, torn = (tmp_path / name for name in ("empty", "unfinished", "torn"))
     for folder in (empty, unfinished / "backup", torn):

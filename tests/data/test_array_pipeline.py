@@ -150,6 +150,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_run_that_is_gone_on_with_ends_like_one_that_was_not(tmp_path):
     def run(folder, *callbacks):
         keras.utils.set_random_seed(7)

@@ -71,6 +71,7 @@ def test_the_law_of_the_runtime_is_found(name, runtime, tmp_path, rng):
         assert cost.total(graph.keep_vector(masks)) / 1e6 == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_segment_is_measured_once(runtime, tmp_path):
     model = networks.build("resnet20")
     first = table(tmp_path)(kc.ChannelGraph(model))

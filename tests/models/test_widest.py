@@ -12,6 +12,7 @@ def params_at(name, width):
     return build_model(name, DIGITS, 10, width=width).count_params()
 
 
+@pytest.mark.slow
 def test_budget_of_a_network_is_spent_to_the_last_parameter():
     budget = params_at("vgg16", 0.11)
     model = widest_model("vgg16", DIGITS, 10, budget)

@@ -62,6 +62,7 @@ def test_the_cascade_is_made_as_the_settings_say(freeze_teacher):
         assert config[name] == getattr(settings, name), name
 
 
+@pytest.mark.slow
 def test_levels_are_sliced_once_masks_are_fixed(images):
     """As many steps are masked as prune, and the losses are those of masked levels throughout."""
     sliced, losses = {}, {}

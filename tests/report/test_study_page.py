@@ -187,6 +187,7 @@ def test_a_study_that_has_just_begun(tmp_path):
     assert "No cell has finished" in paths["report.html"].read_text()
 
 
+@pytest.mark.slow
 def test_plots_hold_a_marker_for_every_method(monkeypatch):
     """What matplotlib was given: all methods in every panel, means and spreads as summarised."""
     figures = []
