@@ -1,7 +1,8 @@
 """Writes docs/results.md's experiments from the files of results, and draws their plots.
 
 Every table names the preset it comes from. Published figures stand in a table of their own, beside
-what the full preset gave here, if it was run.
+what the full preset gave here, if it was run. What torch_pruning.py gave is read from
+EXPERIMENT_PRESET_torch_pruning.jsonl.
 
     python experiments/page.py --results_dir=docs/results --page=docs/results.md
 """
@@ -30,7 +31,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_list(
     "references",
-    ["frozen_2", "frozen_0"],
+    ["frozen_2", "frozen_0", "frozen_2_early"],
     "Methods that others are compared with: in each experiment, that of which there are most rows.",
 )
 

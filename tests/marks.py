@@ -3,16 +3,16 @@
 import pytest
 
 
-def slow(*values):
-    """The values as parameters of which each is marked slow."""
-    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
-
-
 def slow_case(*values):
-    """One case of a test with several parameters, marked slow."""
+    """One case of a test, with a value for each parameter, marked slow."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def slow(*values):
+    """The values of one parameter, each marked slow."""
+    return [slow_case(value) for value in values]
+
+
 def slow_but(quick, values):
-    """The values as parameters, all but the quick ones marked slow."""
-    return [value if value in quick else slow(value)[0] for value in values]
+    """The values of one parameter, all but the quick ones marked slow."""
+    return [value if value in quick else slow_case(value) for value in values]

@@ -5,7 +5,7 @@ import networks
 import numpy as np
 import pytest
 from zoo import checking
-from zoo.test_families import families
+from zoo.test_families import FAMILIES
 
 import keras_cascade as kc
 
@@ -17,7 +17,7 @@ pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-lite
 pytest.importorskip("tf2onnx", reason="ONNX needs the extra onnx")
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_pruned_family_is_exported(name, tmp_path, rng):
     model = checking.build(name)
     small = kc.prune(model, 0.3)

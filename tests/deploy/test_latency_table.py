@@ -56,10 +56,7 @@ def table(tmp_path, **settings):
     return LatencyTable(cache=tmp_path / "cache" / "latency.json", verbose=False, **settings)
 
 
-SLOW = slow("vgg16", "MobileNetV2")
-
-
-@pytest.mark.parametrize("name", ["resnet20", *SLOW])
+@pytest.mark.parametrize("name", ["resnet20", *slow("vgg16", "MobileNetV2")])
 def test_the_law_of_the_runtime_is_found(name, runtime, tmp_path, rng):
     model = networks.build(name)
     graph = kc.ChannelGraph(model)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import random_graphs
 from hypothesis import strategies as st
-from marks import slow
+from marks import slow_but
 
 import keras_cascade as kc
 
@@ -40,7 +40,7 @@ def _for_random_models(examples, seed):
     return run
 
 
-@pytest.mark.parametrize("part", [0, *slow(*range(1, PARTS))])
+@pytest.mark.parametrize("part", slow_but({0}, range(PARTS)))
 def test_random_models_are_cut_exactly(part):
     removed = []
 

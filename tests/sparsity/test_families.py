@@ -5,7 +5,7 @@ import networks
 import numpy as np
 import pytest
 from zoo import checking
-from zoo.test_families import families
+from zoo.test_families import FAMILIES
 
 import keras_cascade as kc
 from keras_cascade.graph.tracing import trace
@@ -24,7 +24,7 @@ def floatx(name):
     keras.config.set_floatx(before)
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_family_has_an_equal_twin(name, floatx, rng):
     """In float64 the deep ones too, where rounding grows from layer to layer, agree exactly."""
     model = checking.build(name)

@@ -4,7 +4,7 @@ import pytest
 from marks import slow
 from zoo import checking
 
-FAMILIES = (
+FAMILIES = slow(
     "VGG16",
     "ResNet50",
     "ResNet50V2",
@@ -21,12 +21,7 @@ FAMILIES = (
 )
 
 
-def families():
-    """The names as parameters of a test, each marked slow."""
-    return slow(*FAMILIES)
-
-
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_family_is_cut_exactly(name, tmp_path):
     row = checking.check_model(checking.build(name), tmp_path)
     assert checking.problems(row) == []
