@@ -1,6 +1,6 @@
 """experiments/page.py says what the rows say, and keeps published figures apart."""
 
-import importlib.util
+import importlib
 import json
 import pathlib
 import re
@@ -16,10 +16,9 @@ EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
 
 @pytest.fixture(scope="module")
 def page():
-    specification = importlib.util.spec_from_file_location("page", EXPERIMENTS / "page.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        return importlib.import_module("page")
 
 
 @pytest.fixture(autouse=True)
