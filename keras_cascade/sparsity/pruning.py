@@ -105,13 +105,8 @@ def prune_weights(
     tfmot = import_tfmot()
     from keras_cascade.sparsity import training
 
-    if two_by_four:
-        planned = [(1, 1.0)]  # TF-MOT prunes so once
-    elif isinstance(schedule, tfmot.PruningSchedule):
-        planned = schedule
-    else:
-        window = (begin, end, frequency, schedule)
-        planned = updates(data, epochs, batch_size, steps_per_epoch, *window)
+    window = (begin, end, frequency, schedule)
+    planned = _planned(two_by_four, data, epochs, batch_size, steps_per_epoch, window)
     callbacks = training.checked_callbacks(callbacks)
     student = copy_model(model)
     bridge = Bridge(student)
@@ -120,13 +115,7 @@ def prune_weights(
     if teacher is not None:
         training.check_teacher(teacher, student, labels_loss, temperature, alpha)
         trainer = training.taught(pruned, teacher, labels_loss, temperature, alpha)
-    trainer.compile(
-        optimizer=training.in_tf_keras(optimizer),
-        loss=training.in_tf_keras(labels_loss),
-        metrics=training.in_tf_keras(list(metrics)),
-        jit_compile=False,
-    )
-    training.make_variables(trainer, labels_loss)
+    _compile(trainer, optimizer, labels_loss, metrics)
     watch = training.StopAtBadLoss()
     with data_faults.named(watch.where, kept=training.UNCHANGED):
         trainer.fit(
@@ -141,9 +130,7 @@ def prune_weights(
         )
     training.check_finite(bridge.layers)
     _check_zeros(pruned, pattern)
-    stripped = tfmot.strip_pruning(pruned)
-    for name, layer in bridge.trace.layers.items():
-        layer.set_weights(stripped.get_layer(name).get_weights())
+    _bring_back(pruned, bridge)
     return student
 
 
@@ -174,6 +161,28 @@ def prunable_weights(model: keras.Model, keep: Collection[str] = ()) -> dict[str
         name: sum(math.prod(weight.shape) for weight in weights)
         for name, weights in prunable.items()
     }
+
+
+def _planned(two_by_four, data, epochs, batch_size, steps_per_epoch, window):
+    """When TF-MOT prunes: a list of `(step, share)`, or its schedule as the user gave it."""
+    schedule = window[-1]
+    if two_by_four:
+        return [(1, 1.0)]  # TF-MOT prunes so once
+    if isinstance(schedule, import_tfmot().PruningSchedule):
+        return schedule
+    return updates(data, epochs, batch_size, steps_per_epoch, *window)
+
+
+def _compile(trainer, optimizer, loss, metrics):
+    from keras_cascade.sparsity import training
+
+    trainer.compile(
+        optimizer=training.in_tf_keras(optimizer),
+        loss=training.in_tf_keras(loss),
+        metrics=training.in_tf_keras(list(metrics)),
+        jit_compile=False,
+    )
+    training.make_variables(trainer, loss)
 
 
 def _wrapped(bridge, pattern, planned, keep):
@@ -214,6 +223,13 @@ def _check_zeros(pruned, pattern):
     for wrapper in (layer for layer in pruned.layers if hasattr(layer, "pruning_vars")):
         for weight, mask, _ in wrapper.pruning_vars:
             pattern.check_zeros(wrapper.layer.name, weight.numpy(), mask.numpy())
+
+
+def _bring_back(pruned, bridge):
+    """Copies the weights of a trained tf_keras model into the Keras 3 one it was made from."""
+    stripped = import_tfmot().strip_pruning(pruned)
+    for name, layer in bridge.trace.layers.items():
+        layer.set_weights(stripped.get_layer(name).get_weights())
 
 
 def _transparent(wrapper):

@@ -41,59 +41,69 @@ def verify(graph, keep, remade, stand_in):
         SurgeryError: a call's outputs differ by more than 1e-5 of the largest value it reads or
             gives (ten times that for attention and recurrent layers, more in half precision).
     """
-    gates = FixedMasks(graph, keep)
-    tolerance = _tolerance(graph.trace)
+    comparison = _Comparison(graph, keep, remade, stand_in)
+    inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
+    with full_precision():
+        replay(graph.trace, inputs, comparison.checked, comparison.gate)
 
-    def gate(call, tensor, value):
-        channels = graph.gated(call).get(tensor)
+
+class _Comparison:
+    """Runs the masked model call by call, each beside the smaller model's. Arguments: `verify`."""
+
+    def __init__(self, graph, keep, remade, stand_in):
+        self._graph, self._keep, self._remade, self._stand_in = graph, keep, remade, stand_in
+        self._gates = FixedMasks(graph, keep)
+        self._tolerance = _tolerance(graph.trace)
+
+    def gate(self, call, tensor, value):
+        """A value as a call of the masked model reads it."""
+        channels = self._graph.gated(call).get(tensor)
         if channels is None:
             return value
-        return gates.place(graph.units_at(channels.labels), channels.axis)(value)
+        return self._gates.place(self._graph.units_at(channels.labels), channels.axis)(value)
 
-    def mask_of(labels):
-        return gates.vector(graph.units_at(labels))
+    def checked(self, call):
+        """What the masked model calls, which makes the smaller model's call too and compares."""
 
-    def masked(call):
-        operation = stand_in.get(id(call.operation), call.operation)
-        if not graph.mixes_inside(call):
-            return operation
-        return functools.partial(masked_computation(graph, call, mask_of), operation)
-
-    def cut(tensor, value):
-        """The kept channels of a value of the masked model."""
-        channels = graph.channels[tensor]
-        if channels.fixed:
-            return value
-        kept = np.flatnonzero(keep[graph.units_at(channels.labels)])
-        smaller = ops.take(value, kept, axis=channels.axis)
-        if get_keras_mask(value) is not None:
-            set_keras_mask(smaller, get_keras_mask(value))
-        return smaller
-
-    def checked(call):
         def run(*args, **kwargs):
-            fewer = tree.map_structure(
+            fewer_args, fewer_kwargs = tree.map_structure(
                 lambda tensor, value: (
-                    cut(tensor, value) if isinstance(tensor, TracedTensor) else value
+                    self._cut(tensor, value) if isinstance(tensor, TracedTensor) else value
                 ),
                 (call.args, call.kwargs),
                 (args, kwargs),
             )
-            expected = _in_inference(call, masked(call))(*args, **kwargs)
-            got = _in_inference(call, remade(call))(*fewer[0], **fewer[1])
-            allowed = tolerance * (SEVERAL if graph.flow(call).inner_reads else 1)
+            expected = _in_inference(call, self._masked(call))(*args, **kwargs)
+            got = _in_inference(call, self._remade(call))(*fewer_args, **fewer_kwargs)
             scale = max([_largest(leaf) for leaf in tree.flatten((args, kwargs))], default=0.0)
+            allowed = self._tolerance * (SEVERAL if self._graph.flow(call).inner_reads else 1)
             for tensor, one, other in zip(
                 call.outputs, tree.flatten(expected), tree.flatten(got), strict=True
             ):
-                _compare(call, cut(tensor, one), other, scale, allowed)
+                _compare(call, self._cut(tensor, one), other, scale, allowed)
             return expected
 
         return run
 
-    inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
-    with full_precision():
-        replay(graph.trace, inputs, checked, gate)
+    def _masked(self, call):
+        operation = self._stand_in.get(id(call.operation), call.operation)
+        if not self._graph.mixes_inside(call):
+            return operation
+        return functools.partial(masked_computation(self._graph, call, self._mask_of), operation)
+
+    def _mask_of(self, labels):
+        return self._gates.vector(self._graph.units_at(labels))
+
+    def _cut(self, tensor, value):
+        """The kept channels of a value of the masked model."""
+        channels = self._graph.channels[tensor]
+        if channels.fixed:
+            return value
+        kept = np.flatnonzero(self._keep[self._graph.units_at(channels.labels)])
+        smaller = ops.take(value, kept, axis=channels.axis)
+        if get_keras_mask(value) is not None:
+            set_keras_mask(smaller, get_keras_mask(value))
+        return smaller
 
 
 def _compare(call, expected, got, scale, tolerance):
