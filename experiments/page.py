@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "examples"))
 import quiet_start  # isort: skip  # noqa: E402, F401
 
+import page_claims  # noqa: E402
 import page_plots  # noqa: E402
 import page_tables  # noqa: E402
 from absl import flags  # noqa: E402
@@ -27,7 +28,9 @@ from keras_cascade.report.summary import markdown_lines  # noqa: E402
 
 flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.jsonl lie.")
 flags.DEFINE_string(
-    "page", "docs/results.md", "A Markdown file with sections 'experiments' and 'early'."
+    "page",
+    "docs/results.md",
+    "A Markdown file with sections 'claims', 'experiments' and 'early'.",
 )
 flags.DEFINE_list(
     "references",
@@ -37,24 +40,29 @@ flags.DEFINE_list(
 
 FLAGS = flags.FLAGS
 # Of the page, and their presets.
-SECTIONS = {"experiments": ("full", "all_images", "cpu"), "early": ("early",)}
+CLAIMED = "experiments"
+SECTIONS = {CLAIMED: ("full", "all_images", "cpu"), "early": ("early",)}
 PUBLISHED = HERE / "published" / "figures.toml"
 
 
 def main():
     folder = pathlib.Path(FLAGS.results_dir)
     written = 0
-    for section, presets in SECTIONS.items():
-        parts = [part.text() for part in _parts(folder, presets)]
-        if parts:
-            report.replace_section(FLAGS.page, section, "\n\n".join(parts))
-        written += len(parts)
+    for name, presets in SECTIONS.items():
+        sections = list(_sections(folder, presets))
+        if sections:
+            text = "\n\n".join(section.text() for section in sections)
+            report.replace_section(FLAGS.page, name, text)
+        if sections and name == CLAIMED:
+            claims = page_claims.claims(sections, FLAGS.references)
+            report.replace_section(FLAGS.page, "claims", claims)
+        written += len(sections)
     if not written:
         raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")
     print(f"Wrote {written} sections to {FLAGS.page}.")
 
 
-def _parts(folder, presets):
+def _sections(folder, presets):
     """A `Section` for each experiment that was run at one of some presets."""
     for path in sorted(HERE.glob("*.toml"), key=_place):
         for preset in presets:
@@ -89,13 +97,24 @@ class Section:
         beside = experiment.preset in ("full", "cpu")
         self.published = tomllib.loads(PUBLISHED.read_text()).get(experiment.name) if beside else {}
 
+    @property
+    def cells(self):
+        """A `Cells` for each network and data set."""
+        both = dict.fromkeys((row["dataset"], row["model"]) for row in self.rows)
+        return [
+            page_tables.Cells(
+                self.experiment,
+                [row for row in self.rows if (row["dataset"], row["model"]) == each],
+            )
+            for each in both
+        ]
+
     def text(self):
         experiment = self.experiment
         parts = [f"### {experiment.title}: preset `{experiment.preset}`", experiment.question]
         parts += [self._what_was_run()]
-        for dataset, model in dict.fromkeys((row["dataset"], row["model"]) for row in self.rows):
-            rows = [row for row in self.rows if (row["dataset"], row["model"]) == (dataset, model)]
-            cells = page_tables.Cells(experiment, rows)
+        for cells in self.cells:
+            dataset, model = cells.dataset, cells.model
             parts += [f"#### {model} on {dataset}", page_tables.accuracies(cells)]
             parts += [page_tables.differences(cells, FLAGS.references), page_tables.levels(cells)]
             parts += [self._torch_pruning(dataset, model)]

@@ -18,12 +18,14 @@ class Cells:
         rows: list of rows, as `study.Records` has them.
 
     Attributes:
+        dataset, model: of every row.
         methods: names, those trained, in the experiment's order.
         amounts: those of methods that prune, ascending.
     """
 
     def __init__(self, experiment, rows):
         self.label, self.rows = experiment.label, rows
+        self.dataset, self.model = rows[0]["dataset"], rows[0]["model"]
         self._found = collections.defaultdict(dict)
         for row in rows:
             self._found[row["method"], row["amount"]][row["seed"]] = row
@@ -38,6 +40,13 @@ class Cells:
     def beside(self, method, amount):
         """The same, but of a method that does not prune its only rows."""
         return self(method, amount) or self(method, 0.0)
+
+    def less(self, reference, method, amount):
+        """Points of accuracy of one method above another, one for each seed that both have."""
+        own, other = self(reference, amount), self.beside(method, amount)
+        return [
+            100 * (own[seed]["accuracy"] - other[seed]["accuracy"]) for seed in own if seed in other
+        ]
 
     def seeds(self, method):
         """Of how many seeds there are rows, at the amount that has most."""
@@ -97,12 +106,7 @@ def _less(cells, reference):
     for method in cells.methods:
         line = [cells.label(method)]
         for amount in cells.amounts:
-            own, other = cells(reference, amount), cells.beside(method, amount)
-            pairs = [
-                100 * (own[seed]["accuracy"] - other[seed]["accuracy"])
-                for seed in own
-                if seed in other
-            ]
+            pairs = cells.less(reference, method, amount)
             line.append(with_spread(*mean_and_std(pairs), "+.2f"))
         if method != reference:
             lines.append(line)

@@ -81,7 +81,7 @@ def test_means_differences_and_insides(page, tmp_path):
     assert differences == ["+4.50 ± 0.71"]  # 85 - 80 and 86 - 82
     ((teacher, *_), (below,)) = cells(text, "dense teacher")
     assert teacher == "90.00 ± 0.00 (2)" and below == "-4.50 ± 0.71"
-    inside = cells(text, "cascade, frozen teacher, hard masks, 2 assistants")[-1]
+    inside = cells(text, "cascade, 2 assistants")[-1]
     figures = ["88.00 / 80.00", "- / 0.150", "- / 30", "0.75 / 0.25", "- / 0.50", "+5.50", "-"]
     assert inside == ["75%", *figures]
     assert (tmp_path / "vgg16_cifar10_cpu_cifar10_vgg16.png").stat().st_size > 10_000
@@ -113,8 +113,33 @@ def test_others_are_compared_with_each_cascade_of_several_seeds_or_one(page, tmp
         (one_of_2, ["no assistant"]),
     ):
         text = page.Section(experiment, given, tmp_path).text()
-        found = re.findall("hard masks, (.*) less [.]{3} ", text)
+        found = re.findall("cascade, (.*) less [.]{3} ", text)
         assert found == references
+
+
+def test_claims_are_told_of_each_cascade_beside_every_baseline(page, tmp_path):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
+    teachers_l1_cascades = rows("cpu")  # 90 and 90, 80 and 82, 85 and 86
+    taylor = [
+        row | {"method": "iterative_taylor", "accuracy": 0.84 + 0.03 * row["seed"]}
+        for row in teachers_l1_cascades
+        if "levels" in row
+    ]
+
+    def claim(given):
+        made = page.Section(experiment, given, tmp_path)
+        return cells(page.page_claims.claims([made], ["frozen_2", "frozen_0"]), experiment.title)
+
+    both = [*teachers_l1_cascades, *taylor]
+    line = ["cpu", "vgg16, cifar10", "75%", "2 assistants", "2"]
+    margins = ["-4.50 ± 0.71", "+4.50 ± 0.71", "+0.00 ± 1.41"]
+    assert claim(both) == [[*line, *margins, "not above iterative Taylor, no distillation (2 run)"]]
+    lower = [row | {"accuracy": row["accuracy"] - 0.02} for row in taylor]
+    ((*_, above_taylor, verdict),) = claim([*teachers_l1_cascades, *lower])
+    assert (above_taylor, verdict) == ("+2.00 ± 1.41", "yes (2 run)")
+    ((*_, verdict),) = claim([row for row in both if row["seed"] == 0])
+    assert verdict == "one seed"
+    assert claim(teachers_l1_cascades) == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +164,7 @@ def test_another_librarys_rows_are_read_from_a_file_of_each_experiment(page, tmp
             path.write_text(
                 json.dumps(rows("cpu")[0] | {"accuracy": accuracy, "settings": settings}) + "\n"
             )
-    found = {part.experiment.name: part for part in page._parts(tmp_path, ["cpu"])}
+    found = {part.experiment.name: part for part in page._sections(tmp_path, ["cpu"])}
     assert {name: part.outside[0]["accuracy"] for name, part in found.items()} == {
         "vgg16_cifar10": 0.5,
         "longer_training": 0.6,
