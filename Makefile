@@ -77,7 +77,8 @@ help:
 	@echo 'make demo-seeds, make cifar10-subset, make study, make bench'
 	@echo '              measure what README.md and docs/ show (minutes to hours)'
 	@echo 'make experiments PRESET=cpu DATA_DIR=...'
-	@echo '              run experiments/ into results (cpu: hours; full: a GPU); what is there goes on'
+	@echo '              run experiments/ into results (cpu: hours; full: a GPU); what is there goes on,'
+	@echo '              with BACKUP_EVERY=1000 (steps) also in the middle of a training'
 	@echo 'make results  write tables and plots of docs/results/*.jsonl into docs/results.md'
 	@echo 'make docs     build the documentation site into site/, without a network'
 	@echo 'make notebooks, make pictures'
@@ -257,7 +258,7 @@ study: install
 experiments: install
 	@$(BIN)/python experiments/run.py --preset=$(PRESET) --output_dir=$(RESULTS_DIR) \
 	    $(if $(EXPERIMENTS),--experiments=$(EXPERIMENTS)) $(if $(DATA_DIR),--data_dir="$(DATA_DIR)") \
-	    $(if $(DECODED),--decoded="$(DECODED)")
+	    $(if $(DECODED),--decoded="$(DECODED)") $(if $(BACKUP_EVERY),--backup_every=$(BACKUP_EVERY))
 
 results: install
 	@$(BIN)/python experiments/page.py --results_dir=docs/results --page=docs/results.md

@@ -10,6 +10,9 @@ shared by experiments.
     python experiments/run.py --experiments=vgg16_cifar10 --preset=smoke
     KERAS_BACKEND=jax python experiments/run.py --preset=full --data_dir=DATA --output_dir=results
 
+With --backup_every a training that is broken off goes on in its middle, where a machine is lent for
+less time than it takes; its images then come in another order than without.
+
 Where TensorFlow is not installed, decode.py's files take the place of TFDS: --decoded=FOLDER.
 """
 
@@ -41,6 +44,13 @@ flags.DEFINE_string(
     "decoded", None, "Folder of decode.py's files, read where TensorFlow is not installed."
 )
 flags.DEFINE_string("output_dir", "results", "Where results and teachers are written.")
+flags.DEFINE_integer(
+    "backup_every",
+    None,
+    "Steps between the states from which a training that is broken off goes on, besides those of "
+    "every epoch; default: it begins anew.",
+    lower_bound=1,
+)
 flags.DEFINE_string("strategy", "none", "mirrored, or mirrored:N for N replicas (TensorFlow).")
 
 FLAGS = flags.FLAGS
@@ -70,6 +80,7 @@ def main():
             teachers=folder / "teachers" / experiment.preset,
             decoded=FLAGS.decoded,
             others=[other for other in all_results if other != experiment.results],
+            backup_every=FLAGS.backup_every,
         )
         runner.check()
         runners.append(runner)

@@ -18,7 +18,7 @@ from absl import flags
 from keras_cascade import data, models, recipe, report
 from keras_cascade.cascade import level_records, returns_probabilities
 from keras_cascade.cli import commands, extras, files, strategy_flags
-from keras_cascade.cli.backups import Backups
+from keras_cascade.cli.backups import backups_of_run
 from keras_cascade.deploy import export, write_keras
 from keras_cascade.surgery import copy_model
 from keras_cascade.table import text_table
@@ -135,7 +135,7 @@ def main(teacher=None):
     if FLAGS.log_dir:
         report.writable_folder(FLAGS.log_dir)
     configuration = _configuration(teacher)
-    backups = Backups(output_dir / "backup", configuration, FLAGS.backup_every, FLAGS.resume)
+    backups = backups_of_run(output_dir / "backup", configuration, FLAGS.backup_every, FLAGS.resume)
     started = time.monotonic()
     keras.utils.set_random_seed(FLAGS.seed)
     images = data.load(

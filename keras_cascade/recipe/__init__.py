@@ -1,6 +1,7 @@
 """The recipe: the whole main job in stages, as scripts and experiments run it."""
 
 from keras_cascade.recipe.settings import RECOVERY_GUIDES, Settings
+from keras_cascade.recipe.stage_backups import StageBackups
 from keras_cascade.recipe.stages import (
     accuracy_on_test,
     classification_loss,
@@ -19,6 +20,7 @@ from keras_cascade.recipe.strategy import distribution_scope, distribution_scope
 __all__ = [
     "RECOVERY_GUIDES",
     "Settings",
+    "StageBackups",
     "classification_loss",
     "distil",
     "distribution_scope",

@@ -40,10 +40,11 @@ def fine_tune(
     settings: Settings,
     epochs: int,
     callbacks: Iterable[keras.callbacks.Callback] = (),
+    backup: TrainingBackup | None = None,
 ) -> dict[str, list[float]]:
     """Trains a model on by the labels alone, in place, from `settings.prune_learning_rate`."""
     rate = settings.prune_learning_rate
-    return _fit(model, data, settings, rate, epochs, callbacks)
+    return _fit(model, data, settings, rate, epochs, callbacks, backup)
 
 
 def make_cascade(model: keras.Model, settings: Settings) -> CascadeDistiller:

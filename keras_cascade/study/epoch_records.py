@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_cascade.cascade import CascadeDistiller, gradient_shares
+from keras_cascade.report import write_json
 
 _METRICS = ("accuracy", "val_accuracy")
 _EXAMPLES = 32  # all levels' gradients on them stand in memory at once
@@ -28,22 +29,34 @@ class EpochRecords(keras.callbacks.Callback):
         records: list that is appended to.
         images: `data.ImageData`, whose first batch gradients are taken on; None: no shares, which
             can be had on one replica only.
+        path: of a file that holds the whole list after every epoch; None: none. Of an epoch in
+            which a training was broken off, losses and metrics are those of its rest.
     """
 
-    def __init__(self, stage, records, images):
+    def __init__(self, stage, records, images, path=None):
         super().__init__()
         self._stage, self._records, self._images = stage, records, images
+        self._path = path
         self._batch = None
         self._started = time.monotonic()
 
     def on_train_begin(self, logs=None):
         self._started = time.monotonic()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._records[:] = [
+            record
+            for record in self._records
+            if record["stage"] != self._stage or record["epoch"] < epoch
+        ]
+
     def on_epoch_end(self, epoch, logs=None):
         record = self.add(epoch, logs)
         if isinstance(self.model, CascadeDistiller):
             record["levels"] = self._levels(logs)
-            self._started = time.monotonic()  # no epoch pays for what is looked at
+        if self._path is not None:
+            write_json(self._path, self._records)
+        self._started = time.monotonic()  # no epoch pays for what is looked at
 
     def add(self, epoch, logs):
         """Appends the record of an epoch that any library's `fit` logged; returns it."""

@@ -175,7 +175,12 @@ def _student(task):
 
 def _fine_tuned(task, model):
     recipe.fine_tune(
-        model, task.images, task.settings, task.protocol.epochs, task.callbacks("fine-tuning")
+        model,
+        task.images,
+        task.settings,
+        task.protocol.epochs,
+        task.callbacks("fine-tuning"),
+        task.backup("fine-tuning"),
     )
     return model
 
@@ -189,6 +194,7 @@ def _distilled(task, student, learning_rate):
         task.protocol.epochs,
         learning_rate,
         task.callbacks("distillation"),
+        task.backup("distillation"),
     )
     return student
 
@@ -268,7 +274,11 @@ def _cascade(task, assistants):
         task.settings, levels=_levels(task.amount, assistants, task.protocol.spacing)
     )
     cascade, _ = recipe.train_cascade(
-        copy_model(task.teacher), task.images, settings, task.callbacks("cascade")
+        copy_model(task.teacher),
+        task.images,
+        settings,
+        task.callbacks("cascade"),
+        task.backup("cascade"),
     )
     _note_kept(task, cascade.masks())
     task.levels.update({name: cascade.extract(name) for name in cascade.level_names})
@@ -281,6 +291,7 @@ def _cascade(task, assistants):
             settings,
             settings.recover_epochs,
             task.callbacks("recovery"),
+            task.backup("recovery"),
         )
     return student
 

@@ -12,19 +12,19 @@ import gc
 import importlib.util
 import itertools
 import pathlib
+import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_cascade import recipe, report
+from keras_cascade import report
 from keras_cascade.cascade import NonFiniteLossError
-from keras_cascade.deploy import measure_latency, write_litert
-from keras_cascade.profile import gzipped_bytes, profile
+from keras_cascade.study.backups import backups_of, read_epochs, seconds_of
 from keras_cascade.study.grid import Cell, Grid, name_and_width
+from keras_cascade.study.measurement import measure, measure_levels
 from keras_cascade.study.methods import (
     METHODS,
     NEED_RESULTS,
@@ -39,7 +39,6 @@ from keras_cascade.study.teachers import TeacherChangedError, Teachers
 from keras_cascade.surgery import copy_model
 from keras_cascade.typing import ContextMaker, Path, Row
 
-_LATENCY_RUNS = 200
 _as_it_is = contextlib.nullcontext
 
 
@@ -66,6 +65,9 @@ class StudyRunner:
         others: names of other studies' files of results in the folder, which need not exist. A
             cell that one of them has, trained with the same settings from the same teacher, is
             taken over and not trained again.
+        backup_every: steps between the states from which a training that is broken off goes on,
+            besides those of every epoch; None: it begins anew. With them images come in the order
+            of `ImageData.from_epoch`. What TF-MOT trains always begins anew.
 
     Attributes:
         records: the study's `Records`.
@@ -98,6 +100,7 @@ class StudyRunner:
         teachers: Path | None = None,
         decoded: Path | None = None,
         others: Sequence[str] = (),
+        backup_every: int | None = None,
     ) -> None:
         self.grid, self.protocol, self.folder = grid, protocol, pathlib.Path(folder)
         self._protocols = {
@@ -108,8 +111,15 @@ class StudyRunner:
         self._others = [self.folder / name for name in others]
         self._check_variants()
         self._say, self._quietly, self._make_scope = say, quietly, make_scope
+        self._backup_every = backup_every
         self._teachers = Teachers(
-            teachers or self.folder / "teachers", protocol, data_dir, decoded, say, make_scope
+            teachers or self.folder / "teachers",
+            protocol,
+            data_dir,
+            decoded,
+            say,
+            make_scope,
+            backup_every,
         )
 
     def check(self) -> None:
@@ -159,6 +169,7 @@ class StudyRunner:
                 with self._quietly():
                     row = self._run_cell(cell)
             self.records.append(row)
+            shutil.rmtree(self._backup_folder(cell), ignore_errors=True)
             self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
         return self.records.rows
 
@@ -249,80 +260,52 @@ class StudyRunner:
     def _trained(self, cell, teacher):
         keras.utils.set_random_seed(cell.seed)
         images = self._teachers.images(cell.dataset, cell.seed)
-        steps = collections.Counter()
-        task = self._task(cell, teacher.model, images, lambda: steps.update(taken=1))
         method = self._base(cell.method)
+        backups = None if method in (*WEIGHT_PRUNING, "teacher") else self._backups(cell, teacher)
+        task = self._task(cell, teacher.model, images, backups)
         on_replicas = self.protocol.replicas > 1
         if on_replicas and method in WEIGHT_PRUNING:
             self._say("    on one replica: TF-MOT trains outside the strategy")
             on_replicas = False
+        before = read_epochs(backups)
         started = time.monotonic()
         with self._make_scope() if on_replicas else _as_it_is():
             model = METHODS[method](task)
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started + seconds_of(before, task.notes.get("epochs", []))
         if on_replicas:  # variables made under a strategy cannot be exported
             model = copy_model(model)
         expected = 0 if method == "teacher" else task.steps
-        if steps["taken"] != expected:
+        taken = task.taken.total()
+        if taken != expected:
             raise AssertionError(
-                f"{cell} took {steps['taken']} training steps and not {expected}: the methods "
+                f"{cell} took {taken} training steps and not {expected}: the methods "
                 "would not be compared fairly."
             )
         return {
-            **self._measured(model, teacher, images),
-            **({"levels": self._levels(task, images)} if task.levels else {}),
+            **measure(model, teacher, images, self.protocol.litert, self.folder),
+            **({"levels": measure_levels(task.levels, images)} if task.levels else {}),
             **task.notes,
             **({"epochs": teacher.figures["epochs"]} if method == "teacher" else {}),
-            "steps": steps["taken"],
+            "steps": taken,
             "seconds": round(seconds, 2),
         }
 
-    def _levels(self, task, images):
-        """What each level of a cascade was at its end, before recovery."""
-        return {
-            name: {
-                "accuracy": recipe.accuracy_on_test(model, images),
-                "params": model.count_params(),
-                "macs": profile(model).macs,
-            }
-            for name, model in task.levels.items()
-        }
+    def _backup_folder(self, cell):
+        name = "_".join(map(str, dataclasses.astuple(cell))).replace("/", "-")
+        return self.folder / "backup" / self.records.path.stem / name
 
-    def _measured(self, model, teacher, images):
-        sizes = profile(model)
-        return {
-            "accuracy": recipe.accuracy_on_test(model, images),
+    def _backups(self, cell, teacher):
+        configuration = {
+            "settings": self._protocols[cell.method].as_dict(),
             "teacher_accuracy": teacher.figures["accuracy"],
-            "params": sizes.params,
-            "nonzero_params": sizes.nonzero_params,
-            "teacher_params": teacher.figures["params"],
-            "macs": sizes.macs,
-            "teacher_macs": teacher.figures["macs"],
-            "bytes": sizes.bytes,
-            **self._measured_file(model, teacher),
+            "backend": keras.backend.backend(),
         }
+        backups = backups_of(self._backup_folder(cell), configuration, self._backup_every)
+        if backups and backups.resumed:
+            self._say("    going on where it was broken off")
+        return backups
 
-    def _measured_file(self, model, teacher):
-        """Size and latency as a LiteRT file; None where they are not measured."""
-        zipped, latency, teacher_latency = None, None, None
-        if self.protocol.litert:
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix="tmp_") as folder:
-                litert = pathlib.Path(folder, "model.tflite")
-                write_litert(model, litert)
-                zipped = gzipped_bytes(litert)
-                # In turns with the teacher: their ratio holds on a machine that does other work.
-                found = measure_latency(
-                    {"teacher": teacher.litert, "model": litert}, runs=_LATENCY_RUNS
-                )
-            latency, teacher_latency = found["model"].median_ms, found["teacher"].median_ms
-        return {
-            "gzipped_bytes": zipped,
-            "teacher_gzipped_bytes": teacher.figures["gzipped_bytes"],
-            "latency_ms": latency,
-            "teacher_latency_ms": teacher_latency,
-        }
-
-    def _task(self, cell, teacher, images, count_step=lambda: None):
+    def _task(self, cell, teacher, images, backups=None):
         network, width = name_and_width(cell.model)
         protocol = self._protocols[cell.method]
         return Task(
@@ -335,7 +318,8 @@ class StudyRunner:
             protocol=protocol,
             seed=cell.seed,
             result_of=lambda method: self._result_of(dataclasses.replace(cell, method=method)),
-            count_step=count_step,
+            backups=backups,
+            notes={"epochs": epochs} if (epochs := read_epochs(backups)) else {},
         )
 
     def _result_of(self, cell):

@@ -1,12 +1,15 @@
 """Task: what a method of a study is given."""
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_cascade.recipe import Settings
+from keras_cascade.cascade import TrainingBackup
+from keras_cascade.recipe import Settings, StageBackups
+from keras_cascade.study.backups import epochs_path
 from keras_cascade.study.epoch_records import EpochRecords
 from keras_cascade.study.protocol import Protocol
 from keras_cascade.typing import Record, Row
@@ -30,7 +33,8 @@ class Task:
         width: of that network.
         result_of: function from a method to the finished row of its cell that is like this one
             but for the method; raises ValueError where there is none.
-        count_step: called after every training step.
+        backups: `recipe.StageBackups`, or None: a training that is broken off begins anew.
+        taken: Counter of the training steps that each stage took, in all.
         notes: dict; what a method puts into it stands in the cell's row.
         levels: dict, to which a cascade adds its levels by name, as they were at its end.
     """
@@ -43,7 +47,8 @@ class Task:
     seed: int
     width: float = 1.0
     result_of: Callable[[str], Row] = _no_results
-    count_step: Callable[[], object] = lambda: None
+    backups: StageBackups | None = None
+    taken: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     notes: Record = dataclasses.field(default_factory=dict)
     levels: dict[str, keras.Model] = dataclasses.field(default_factory=dict)
 
@@ -61,8 +66,11 @@ class Task:
 
     def callbacks(self, stage: str) -> list[keras.callbacks.Callback]:
         """What counts the steps of a stage and records its epochs, in Keras' `fit`."""
-        count = keras.callbacks.LambdaCallback(on_train_batch_end=self._count)
-        return [count, self._epoch_records(stage)]
+        return [_StepsTaken(stage, self.taken), self._epoch_records(stage)]
+
+    def backup(self, stage: str) -> TrainingBackup | None:
+        """What a stage goes on from, as the recipe's stages take it."""
+        return self.backups.of(stage) if self.backups else None
 
     def tf_keras_callbacks(self, stage: str) -> list[Any]:
         """The same, in `fit` of tf_keras."""
@@ -72,14 +80,23 @@ class Task:
         return [
             tf_keras.callbacks.LambdaCallback(
                 on_train_begin=records.on_train_begin,
-                on_train_batch_end=self._count,
+                on_train_batch_end=lambda batch, logs: self.taken.update({stage: 1}),
                 on_epoch_end=records.add,
             )
         ]
 
     def _epoch_records(self, stage):
         images = self.images if self.protocol.replicas == 1 else None
-        return EpochRecords(stage, self.notes.setdefault("epochs", []), images)
+        records = self.notes.setdefault("epochs", [])
+        return EpochRecords(stage, records, images, epochs_path(self.backups))
 
-    def _count(self, batch, logs):
-        self.count_step()
+
+class _StepsTaken(keras.callbacks.Callback):
+    """Notes the steps that a stage's optimizer took, those before a restart included."""
+
+    def __init__(self, stage, taken):
+        super().__init__()
+        self._stage, self._taken = stage, taken
+
+    def on_train_end(self, logs=None):
+        self._taken[self._stage] = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))

@@ -15,6 +15,7 @@ from keras_cascade import data, models, recipe
 from keras_cascade.deploy import write_keras, write_litert
 from keras_cascade.profile import gzipped_bytes, profile
 from keras_cascade.report import write_json
+from keras_cascade.study.backups import backups_of, epochs_path, read_epochs, seconds_of
 from keras_cascade.study.epoch_records import EpochRecords
 from keras_cascade.study.grid import name_and_width
 from keras_cascade.surgery import copy_model
@@ -50,12 +51,13 @@ class Teachers:
         decoded: folder of decoded data sets, see `data.load`.
         say: function that shows a line of progress.
         make_scope: function that makes the context in which they are trained.
+        backup_every: see `StudyRunner`.
     """
 
-    def __init__(self, folder, protocol, data_dir, decoded, say, make_scope):
+    def __init__(self, folder, protocol, data_dir, decoded, say, make_scope, backup_every=None):
         self.folder, self._protocol = pathlib.Path(folder), protocol
         self._data_dir, self._decoded = data_dir, decoded
-        self._say, self._make_scope = say, make_scope
+        self._say, self._make_scope, self._backup_every = say, make_scope, backup_every
 
     def of(self, cell):
         """The `Teacher` of a cell; it is trained now if it is not there.
@@ -123,16 +125,22 @@ class Teachers:
     def _train(self, cell, path, litert, figures):
         keras.utils.set_random_seed(cell.seed)
         images = self.images(cell.dataset, cell.seed)
-        settings, epochs = dataclasses.replace(self._protocol.settings, seed=cell.seed), []
+        settings = dataclasses.replace(self._protocol.settings, seed=cell.seed)
+        backups = backups_of(
+            self.folder / "backup" / path.stem,
+            {"recipe": self._protocol.teacher_recipe(), "backend": keras.backend.backend()},
+            self._backup_every,
+        )
+        before, epochs = read_epochs(backups), read_epochs(backups)
+        watched = images if self._protocol.watch_test else dataclasses.replace(images, test=None)
+        records = EpochRecords("teacher", epochs, images, epochs_path(backups))
         with self._make_scope():
             model = self.untrained(cell.model, images, cell.seed)
             started = time.monotonic()
-            watched = (
-                images if self._protocol.watch_test else dataclasses.replace(images, test=None)
+            recipe.train_teacher(
+                model, watched, settings, [records], backups.of("teacher") if backups else None
             )
-            records = EpochRecords("teacher", epochs, images)
-            recipe.train_teacher(model, watched, settings, [records])
-            seconds = time.monotonic() - started
+            seconds = time.monotonic() - started + seconds_of(before, epochs)
         if self._protocol.replicas > 1:  # variables made under a strategy cannot be exported
             model = copy_model(model)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -151,3 +159,5 @@ class Teachers:
                 "recipe": self._protocol.teacher_recipe(),
             },
         )
+        if backups:
+            backups.delete()

@@ -49,6 +49,7 @@ def runner(
     results="results.jsonl",
     teachers=None,
     others=(),
+    backup_every=None,
     **settings,
 ):
     """A `StudyRunner` of these methods, of `TOTAL_STEPS` steps each."""
@@ -71,6 +72,7 @@ def runner(
         results=results,
         teachers=teachers,
         others=others,
+        backup_every=backup_every,
     )
 
 
