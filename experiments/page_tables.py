@@ -59,11 +59,7 @@ def accuracies(cells):
     budget = {"macs": "MACs"}.get(settings["budget"], settings["budget"])
     header = ["method"]
     for amount in cells.amounts:
-        header += [
-            f"{amount:.0%} of the {budget} gone: accuracy, %",
-            "params left, %",
-            "MACs left, %",
-        ]
+        header += [f"{amount:.0%} of the {budget} gone: accuracy, %", "params / MACs left, %"]
     lines = []
     for method in cells.methods:
         line = [cells.label(method)]
@@ -73,7 +69,8 @@ def accuracies(cells):
             params = [100 * row["nonzero_params"] / row["teacher_params"] for row in found]
             macs = [100 * row["macs"] / row["teacher_macs"] for row in found]
             line.append(with_spread(*spread, ".2f") + (f" ({len(found)})" if found else ""))
-            line += [with_spread(mean_and_std(each)[0], None, ".1f") for each in (params, macs)]
+            means = (with_spread(mean_and_std(each)[0], None, ".1f") for each in (params, macs))
+            line.append(" / ".join(means) if found else "-")
         lines.append(line)
     return (
         "Accuracy on the whole test split, mean ± standard deviation (number of seeds).\n\n"
