@@ -27,7 +27,7 @@ class StageBackups:
 
     ```python
     backups = StageBackups("runs/backup", {"epochs": 30}, every=1000)
-    if backups.changed():  # or not backups.resumed
+    if not backups.resumed or backups.changed():
         backups.begin()
     recipe.train_teacher(model, images, settings, backup=backups.of("teacher"))
     backups.delete()

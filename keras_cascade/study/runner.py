@@ -67,7 +67,8 @@ class StudyRunner:
             taken over and not trained again.
         backup_every: steps between the states from which a training that is broken off goes on,
             besides those of every epoch; None: it begins anew. With them images come in the order
-            of `ImageData.from_epoch`. What TF-MOT trains always begins anew.
+            of `ImageData.from_epoch`. What TF-MOT trains always begins anew. A row of a training
+            that went on says "resumed", and its seconds lack those of the epoch so broken off.
 
     Attributes:
         records: the study's `Records`.
@@ -287,6 +288,7 @@ class StudyRunner:
             **task.notes,
             **({"epochs": teacher.figures["epochs"]} if method == "teacher" else {}),
             "steps": taken,
+            **({"resumed": True} if backups and backups.resumed else {}),
             "seconds": round(seconds, 2),
         }
 

@@ -62,6 +62,7 @@ def test_a_row_is_that_of_a_training_that_ran_through(
     lines = []
     (continued,) = runner("killed", backup_every=3, say=lines.append).run()
     epochs = [[untimed(record) for record in row.pop("epochs")] for row in (continued, whole)]
+    assert continued.pop("resumed", False) == (method != "teacher")
     assert untimed(continued) == untimed(whole)
     for index, (now, then) in enumerate(zip(*epochs, strict=True)):
         # Losses and metrics of an epoch that was broken off are those of its rest.
