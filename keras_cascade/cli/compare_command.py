@@ -3,7 +3,8 @@
 For every network, data set and seed one teacher is trained; every method starts from it (or learns
 from it) and takes as many steps as the others. Each finished cell is written to results.jsonl at
 once; the same command run again continues where it stopped. With --strategy all methods but weight
-pruning train on several replicas; what TF-MOT trains takes one.
+pruning train on several replicas; what TF-MOT trains takes one. With --backup_every a training that
+is broken off goes on in its middle; its images then come in another order than without.
 
 keras-cascade compare --models=resnet20@0.5 --amounts=0.5,0.75 --seeds=0,1 --output_dir=runs/compare
 """
@@ -87,6 +88,13 @@ flags.DEFINE_float(
     "Where the cosine begins for trained networks.",
 )
 flags.DEFINE_float("weight_decay", _DEFAULT.weight_decay, "L2 on the kernels.")
+flags.DEFINE_integer(
+    "backup_every",
+    None,
+    "Steps between the states from which a training that is broken off goes on, besides those of "
+    "every epoch; default: it begins anew.",
+    lower_bound=1,
+)
 flags.DEFINE_string("output_dir", "runs/compare", "Where results and the report are written.")
 
 flags.DEFINE_string(
@@ -113,7 +121,14 @@ def main():
     protocol = _protocol(replicas)
     folder = report.writable_folder(FLAGS.output_dir)
     runner = study.StudyRunner(
-        grid, protocol, folder, FLAGS.data_dir, _say, quiet_stderr, make_scope
+        grid,
+        protocol,
+        folder,
+        FLAGS.data_dir,
+        _say,
+        quiet_stderr,
+        make_scope,
+        backup_every=FLAGS.backup_every,
     )
     runner.check()
     texts = {"title": _title(grid), "command": _command()}

@@ -172,6 +172,7 @@ class StudyRunner:
             self.records.append(row)
             shutil.rmtree(self._backup_folder(cell), ignore_errors=True)
             self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
+        shutil.rmtree(self._backup_root, ignore_errors=True)
         return self.records.rows
 
     def _base(self, method):
@@ -292,9 +293,13 @@ class StudyRunner:
             "seconds": round(seconds, 2),
         }
 
+    @property
+    def _backup_root(self):
+        return self.folder / f"{self.records.path.stem}_backup"
+
     def _backup_folder(self, cell):
         name = "_".join(map(str, dataclasses.astuple(cell))).replace("/", "-")
-        return self.folder / "backup" / self.records.path.stem / name
+        return self._backup_root / name
 
     def _backups(self, cell, teacher):
         configuration = {

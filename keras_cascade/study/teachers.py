@@ -127,7 +127,7 @@ class Teachers:
         images = self.images(cell.dataset, cell.seed)
         settings = dataclasses.replace(self._protocol.settings, seed=cell.seed)
         backups = backups_of(
-            self.folder / "backup" / path.stem,
+            self.folder / f"{path.stem}_backup",
             {"recipe": self._protocol.teacher_recipe(), "backend": keras.backend.backend()},
             self._backup_every,
         )
