@@ -29,26 +29,31 @@ def draw(cells, path):
     with report.whole_file(path) as whole:
         figure.savefig(whole, format="png", bbox_inches="tight")
     removed = " and ".join(f"{amount:.0%}" for amount in cells.amounts)
-    return "accuracy against MACs" if curves else f"accuracy at {removed} removed"
+    over = f"accuracy against {cells.budget} removed"
+    return over if curves else f"accuracy at {removed} removed"
 
 
 def _draw_curves(axes, cells, level):
-    """Accuracy over what is left of the MACs, a line a method."""
+    """Accuracy over the amount asked for, a line a method."""
     for index, method in enumerate(cells.methods):
         points = []
         for amount in cells.amounts:
             found = cells(method, amount).values()
             if found:
                 accuracy = mean_and_std([100 * row["accuracy"] for row in found])
-                share = [100 * row["macs"] / row["teacher_macs"] for row in found]
-                points.append((statistics.mean(share), accuracy[0], accuracy[1] or 0.0))
+                points.append((100 * amount, accuracy[0], accuracy[1] or 0.0))
         if points:
             x, y, spread = zip(*sorted(points), strict=True)
             style = {"marker": "osD^vPX*<>hp"[index % 12], "capsize": 2, "linewidth": 1}
             axes.errorbar(x, y, spread, label=cells.label(method), **style)
     if level is not None:
         axes.axhline(level, color="black", linestyle="--", label="dense teacher")
-    axes.set(xlabel="MACs left, % of the teacher's", ylabel="test accuracy, %")
+    axes.set(
+        xlabel=f"{cells.budget} removed, % of the teacher's "
+        "(weight pruning: as many params as the cascade's)",
+        ylabel="test accuracy, %",
+        xticks=[100 * amount for amount in cells.amounts],
+    )
     axes.legend(fontsize="x-small")
 
 

@@ -19,6 +19,7 @@ class Cells:
 
     Attributes:
         dataset, model: of every row.
+        budget: what amounts are of, as texts have it.
         methods: names, those trained, in the experiment's order.
         amounts: those of methods that prune, ascending.
     """
@@ -26,6 +27,8 @@ class Cells:
     def __init__(self, experiment, rows):
         self.label, self.rows = experiment.label, rows
         self.dataset, self.model = rows[0]["dataset"], rows[0]["model"]
+        budget = rows[0]["settings"]["budget"]
+        self.budget = {"macs": "MACs"}.get(budget, budget)
         self._found = collections.defaultdict(dict)
         for row in rows:
             self._found[row["method"], row["amount"]][row["seed"]] = row
@@ -55,11 +58,9 @@ class Cells:
 
 def accuracies(cells):
     """A line a method: accuracy, params and MACs at each amount."""
-    settings = cells.rows[0]["settings"]
-    budget = {"macs": "MACs"}.get(settings["budget"], settings["budget"])
     header = ["method"]
     for amount in cells.amounts:
-        header += [f"{amount:.0%} of the {budget} gone: accuracy, %", "params / MACs left, %"]
+        header += [f"{amount:.0%} of the {cells.budget} gone: accuracy, %", "params / MACs left, %"]
     lines = []
     for method in cells.methods:
         line = [cells.label(method)]

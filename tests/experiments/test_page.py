@@ -45,7 +45,7 @@ def rows(preset):
             "model": "vgg16", "seed": seed, "device": "CPU", "wall_seconds": 1800.0,
             "settings": dict.fromkeys(
                 ("max_train_examples", "image_size", "batch_size", "teacher_epochs", "epochs",
-                 "recover_epochs", "learning_rate", "prune_learning_rate", "budget"), 1),
+                 "recover_epochs", "learning_rate", "prune_learning_rate"), 1) | {"budget": "macs"},
             "versions": {"backend": "jax"},
         }  # fmt: skip
         made.append(study_rows.row("teacher", 0.0, accuracy=0.9, **common))
@@ -144,7 +144,11 @@ def test_claims_are_told_of_each_cascade_beside_every_baseline(page, tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "what"),
-    [([], "at 75% removed"), ([0.9], "at 75% and 90% removed"), ([0.5, 0.9], "against MACs")],
+    [
+        ([], "at 75% removed"),
+        ([0.9], "at 75% and 90% removed"),
+        ([0.5, 0.9], "against MACs removed"),
+    ],
 )
 def test_one_or_two_amounts_are_drawn_as_dots_and_more_as_curves(page, tmp_path, more, what):
     experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
