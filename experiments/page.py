@@ -39,7 +39,7 @@ flags.DEFINE_list(
 )
 
 FLAGS = flags.FLAGS
-# Of the page, and their presets.
+# The section that claims are made of; all sections of the page, and their presets.
 CLAIMED = "experiments"
 SECTIONS = {CLAIMED: ("full", "all_images", "cpu"), "early": ("early",)}
 PUBLISHED = HERE / "published" / "figures.toml"

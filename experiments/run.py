@@ -27,7 +27,7 @@ import quiet_start  # isort: skip  # noqa: E402, F401
 from absl import flags  # noqa: E402
 
 from keras_cascade import recipe, report, study  # noqa: E402
-from keras_cascade.cli import user_errors  # noqa: E402
+from keras_cascade.cli import study_flags, user_errors  # noqa: E402
 from keras_cascade_command import quiet_stderr  # noqa: E402
 
 NAMES = sorted(path.stem for path in HERE.glob("*.toml") if path.name != study.COMMON)
@@ -44,14 +44,8 @@ flags.DEFINE_string(
     "decoded", None, "Folder of decode.py's files, read where TensorFlow is not installed."
 )
 flags.DEFINE_string("output_dir", "results", "Where results and teachers are written.")
-flags.DEFINE_integer(
-    "backup_every",
-    None,
-    "Steps between the states from which a training that is broken off goes on, besides those of "
-    "every epoch; default: it begins anew.",
-    lower_bound=1,
-)
 flags.DEFINE_string("strategy", "none", "mirrored, or mirrored:N for N replicas (TensorFlow).")
+flags.adopt_module_key_flags(study_flags)
 
 FLAGS = flags.FLAGS
 ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command again to continue."

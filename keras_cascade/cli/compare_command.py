@@ -15,7 +15,7 @@ import shlex
 from absl import flags
 
 from keras_cascade import recipe, report, study
-from keras_cascade.cli import extras, strategy_flags
+from keras_cascade.cli import extras, strategy_flags, study_flags
 from keras_cascade_command import quiet_stderr
 
 _DEFAULT = study.Protocol()
@@ -88,19 +88,13 @@ flags.DEFINE_float(
     "Where the cosine begins for trained networks.",
 )
 flags.DEFINE_float("weight_decay", _DEFAULT.weight_decay, "L2 on the kernels.")
-flags.DEFINE_integer(
-    "backup_every",
-    None,
-    "Steps between the states from which a training that is broken off goes on, besides those of "
-    "every epoch; default: it begins anew.",
-    lower_bound=1,
-)
 flags.DEFINE_string("output_dir", "runs/compare", "Where results and the report are written.")
 
 flags.DEFINE_string(
     "insert_into", None, "A Markdown file whose section 'study' is to show findings and table."
 )
 flags.adopt_module_key_flags(strategy_flags)
+flags.adopt_module_key_flags(study_flags)
 
 FLAGS = flags.FLAGS
 ARGUMENTS = []

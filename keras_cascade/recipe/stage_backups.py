@@ -26,10 +26,10 @@ class StageBackups:
     Example:
 
     ```python
-    backups = StageBackups("runs/backup", {"epochs": 30}, every=1000)
+    backups = kc.recipe.StageBackups("runs/backup", {"epochs": 30}, every=1000)
     if not backups.resumed or backups.changed():
         backups.begin()
-    recipe.train_teacher(model, images, settings, backup=backups.of("teacher"))
+    kc.recipe.train_teacher(model, images, settings, backup=backups.of("teacher"))
     backups.delete()
     ```
     """

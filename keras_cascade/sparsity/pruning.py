@@ -105,8 +105,8 @@ def prune_weights(
     tfmot = import_tfmot()
     from keras_cascade.sparsity import training
 
-    window = (begin, end, frequency, schedule)
-    planned = _planned(two_by_four, data, epochs, batch_size, steps_per_epoch, window)
+    steps = (data, epochs, batch_size, steps_per_epoch, begin, end, frequency)
+    planned = _planned(two_by_four, schedule, steps)
     callbacks = training.checked_callbacks(callbacks)
     student = copy_model(model)
     bridge = Bridge(student)
@@ -163,14 +163,13 @@ def prunable_weights(model: keras.Model, keep: Collection[str] = ()) -> dict[str
     }
 
 
-def _planned(two_by_four, data, epochs, batch_size, steps_per_epoch, window):
+def _planned(two_by_four, schedule, steps):
     """When TF-MOT prunes: a list of `(step, share)`, or its schedule as the user gave it."""
-    schedule = window[-1]
     if two_by_four:
         return [(1, 1.0)]  # TF-MOT prunes so once
     if isinstance(schedule, import_tfmot().PruningSchedule):
         return schedule
-    return updates(data, epochs, batch_size, steps_per_epoch, *window)
+    return updates(*steps, schedule)
 
 
 def _compile(trainer, optimizer, loss, metrics):

@@ -170,9 +170,8 @@ class StudyRunner:
                 with self._quietly():
                     row = self._run_cell(cell)
             self.records.append(row)
-            shutil.rmtree(self._backup_folder(cell), ignore_errors=True)
+            self._delete_backup(cell)
             self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
-        shutil.rmtree(self._backup_root, ignore_errors=True)
         return self.records.rows
 
     def _base(self, method):
@@ -269,7 +268,7 @@ class StudyRunner:
         if on_replicas and method in WEIGHT_PRUNING:
             self._say("    on one replica: TF-MOT trains outside the strategy")
             on_replicas = False
-        before = read_epochs(backups)
+        before = list(task.notes.get("epochs", ()))
         started = time.monotonic()
         with self._make_scope() if on_replicas else _as_it_is():
             model = METHODS[method](task)
@@ -293,13 +292,15 @@ class StudyRunner:
             "seconds": round(seconds, 2),
         }
 
-    @property
-    def _backup_root(self):
-        return self.folder / f"{self.records.path.stem}_backup"
-
     def _backup_folder(self, cell):
         name = "_".join(map(str, dataclasses.astuple(cell))).replace("/", "-")
-        return self._backup_root / name
+        return self.folder / f"{self.records.path.stem}_backup" / name
+
+    def _delete_backup(self, cell):
+        folder = self._backup_folder(cell)
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run of the same study may have others there
+            folder.parent.rmdir()
 
     def _backups(self, cell, teacher):
         configuration = {

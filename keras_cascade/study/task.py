@@ -68,10 +68,6 @@ class Task:
         """What counts the steps of a stage and records its epochs, in Keras' `fit`."""
         return [_StepsTaken(stage, self.taken), self._epoch_records(stage)]
 
-    def backup(self, stage: str) -> TrainingBackup | None:
-        """What a stage goes on from, as the recipe's stages take it."""
-        return self.backups.of(stage) if self.backups else None
-
     def tf_keras_callbacks(self, stage: str) -> list[Any]:
         """The same, in `fit` of tf_keras."""
         import tf_keras
@@ -84,6 +80,10 @@ class Task:
                 on_epoch_end=records.add,
             )
         ]
+
+    def backup(self, stage: str) -> TrainingBackup | None:
+        """What a stage goes on from, as the recipe's stages take it."""
+        return self.backups.of(stage) if self.backups else None
 
     def _epoch_records(self, stage):
         images = self.images if self.protocol.replicas == 1 else None

@@ -131,7 +131,8 @@ class Teachers:
             {"recipe": self._protocol.teacher_recipe(), "backend": keras.backend.backend()},
             self._backup_every,
         )
-        before, epochs = read_epochs(backups), read_epochs(backups)
+        epochs = read_epochs(backups)
+        before = list(epochs)
         watched = images if self._protocol.watch_test else dataclasses.replace(images, test=None)
         records = EpochRecords("teacher", epochs, images, epochs_path(backups))
         with self._make_scope():

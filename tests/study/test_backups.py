@@ -70,3 +70,11 @@ def test_a_row_is_that_of_a_training_that_ran_through(
         assert {name: now[name] for name in compared} == {name: then[name] for name in compared}
     assert not list((tmp_path / "killed").glob("**/*backup*"))
     assert ("    going on where it was broken off" in lines) == (method != "teacher")
+
+
+def test_the_states_of_another_run_of_the_study_stay(tmp_path):
+    state = tmp_path / "results_backup" / "another_cell" / "cascade" / "epoch_state"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    tiny_grid.runner(tmp_path, ["teacher"], backup_every=3).run()
+    assert state.exists()
