@@ -146,5 +146,5 @@ def test_on_four_replicas():
         text=True,
         timeout=600,
     )
-    assert result.returncode == 0, result.stdout
-    assert "3 passed" in result.stdout
+    assert result.returncode == 0, result.stdout  # 5 where no test is selected
+    assert "skipped" not in result.stdout, result.stdout
