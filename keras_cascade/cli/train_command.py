@@ -58,6 +58,11 @@ flags.DEFINE_enum(
     "Which frozen model the student recovers from: the teacher as it was before the "
     "cascade, level 0 after it, or the last assistant.",
 )
+flags.DEFINE_float(
+    "recover_alpha",
+    _DEFAULT.recover_alpha,
+    "In recovery, weight of that model against the labels, in [0, 1); default: --alpha's.",
+)
 flags.DEFINE_list(
     "levels",
     [str(level) for level in _DEFAULT.levels],

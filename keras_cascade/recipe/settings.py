@@ -19,6 +19,8 @@ class Settings:
         recover_epochs: epochs of the extracted student alone, under a frozen larger model.
         recover_from: which: "original", the teacher as it was before the cascade, "teacher", level
             0 after it, or "last_assistant", the level next to the student.
+        recover_alpha: of recovery, in [0, 1): the weight of that model against the labels. None
+            takes `alpha`.
         levels: fractions of the budget to remove, strictly increasing; the last is the student's.
         budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
             `CascadeDistiller`.
@@ -40,6 +42,7 @@ class Settings:
     epochs: int = 20
     recover_epochs: int = 10
     recover_from: str = "original"
+    recover_alpha: float | None = None
     levels: tuple[float, ...] = (0.25, 0.5, 0.75)
     budget: Budget = "macs"
     guidance: Guidance = "cascade"
@@ -68,6 +71,11 @@ class Settings:
         if self.recover_from not in RECOVERY_GUIDES:
             raise ValueError(
                 f"recover_from must be {', '.join(RECOVERY_GUIDES)}, got {self.recover_from!r}."
+            )
+        if self.recover_alpha is not None and not 0.0 <= self.recover_alpha < 1.0:
+            raise ValueError(
+                f"recover_alpha must lie in [0, 1) or be None, got {self.recover_alpha}. "
+                "0 lets the student recover by the labels alone."
             )
         for name in ("learning_rate", "prune_learning_rate"):
             if not getattr(self, name) > 0:

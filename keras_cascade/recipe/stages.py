@@ -8,6 +8,7 @@ model on, by the labels alone or under a teacher. The data is an object with `tr
 `data.ImageData`, then takes the place of `train`.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -136,7 +137,12 @@ def recover(
     callbacks: Iterable[keras.callbacks.Callback] = (),
     backup: TrainingBackup | None = None,
 ) -> dict[str, list[float]]:
-    """Trains a pruned model alone, in place, distilled from a frozen teacher."""
+    """Trains a pruned model alone, in place, distilled from a frozen teacher.
+
+    As `distil`, from `settings.prune_learning_rate` and with `settings.recover_alpha`.
+    """
+    if settings.recover_alpha is not None:
+        settings = dataclasses.replace(settings, alpha=settings.recover_alpha)
     rate = settings.prune_learning_rate
     return distil(student, teacher, data, settings, epochs, rate, callbacks, backup)
 
@@ -184,7 +190,8 @@ def one_shot_l1(
         min_channels=settings.min_channels,
     )
     epochs = settings.epochs + settings.recover_epochs
-    recover(student, teacher, data, settings, epochs, callbacks, backup)
+    rate = settings.prune_learning_rate
+    distil(student, teacher, data, settings, epochs, rate, callbacks, backup)
     return student
 
 

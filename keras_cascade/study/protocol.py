@@ -26,6 +26,7 @@ _LATER = {
     "hard_masks": False,
     "litert": True,
     "own_normalisation": True,
+    "recover_alpha": None,
     "recover_from": "original",
     "replicas": 1,
     "shape_of": "cascade_0",

@@ -23,6 +23,7 @@ _FREE = (
     "momentum",
     "own_normalisation",
     "prune_learning_rate",
+    "recover_alpha",
     "recover_epochs",
     "recover_from",
     "scope",

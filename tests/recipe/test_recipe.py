@@ -4,6 +4,7 @@ import types
 
 import keras
 import networks
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -42,6 +43,29 @@ def test_stages_in_turn(images):
     sizes = {"params", "nonzero_params", "macs", "bytes"}
     assert set(rows[0]) == {"name", "accuracy", "seed", *sizes}
     assert len(history["student_flips"]) == 2
+
+
+def test_recovery_by_labels_alone_is_fine_tuning(images):
+    """`recover_alpha` is recovery's, and `alpha` the rest's."""
+    guide, student = networks.small_convnet(), networks.small_convnet()
+    trained = {}
+    for name, recover_alpha in {"by labels": 0.0, "guided": None}.items():
+        settings = recipe.Settings(alpha=0.9, recover_alpha=recover_alpha)
+        trained[name] = copy_model(student)
+        recipe.recover(trained[name], guide, images, settings, epochs=1)
+    trained["fine-tuned"] = copy_model(student)
+    recipe.fine_tune(trained["fine-tuned"], images, settings, epochs=1)
+    weights = {name: model.get_weights() for name, model in trained.items()}
+    for found, expected in zip(weights["by labels"], weights["fine-tuned"], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    kernels = weights["guided"][0], weights["by labels"][0]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("recover_alpha", [-0.1, 1.0])
+def test_recovery_without_labels_is_refused(recover_alpha):
+    with pytest.raises(ValueError, match=rf"recover_alpha must lie in \[0, 1\).*{recover_alpha}"):
+        recipe.Settings(recover_alpha=recover_alpha)
 
 
 @pytest.mark.only_on("tensorflow", reason="JAX traces otherwise, torch not at all")

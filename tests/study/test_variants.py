@@ -31,7 +31,7 @@ def test_epochs_may_be_shared_out_anew_but_not_added():
 
 def test_flat_values_come_back():
     values = {"budget": "macs", "batch_size": 32, "cascade_scope": "layer", "recover_epochs": 3}
-    values |= {"recover_from": "teacher", "litert": False, "image_size": 16}
+    values |= {"recover_from": "teacher", "recover_alpha": 0.0, "litert": False, "image_size": 16}
     flat = Protocol.from_dict(values).as_dict()
     assert {name: flat[name] for name in values} == values
     assert Protocol.from_dict(flat) == Protocol.from_dict(values)
