@@ -35,7 +35,10 @@ flags.DEFINE_string(
 flags.DEFINE_list(
     "references",
     [
-        "frozen_2", "frozen_0", "frozen_2_early", "frozen_2_recovered_by_labels",
+        "frozen_2",
+        "frozen_0",
+        "frozen_2_early",
+        "frozen_2_recovered_by_labels",
         "frozen_0_recovered_by_labels",
     ],
     "Methods that others are compared with: in each experiment, that of which there are most rows.",

@@ -21,6 +21,7 @@ from keras_cascade.cascade import (
     NonFiniteLossError,
     PolynomialSchedule,
     SoftTargetLoss,
+    TeacherAnnealing,
     TrainingBackup,
     TrainingInterrupted,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "SparsityGuard",
     "Surgeon",
     "SurgeryError",
+    "TeacherAnnealing",
     "TrainingBackup",
     "TrainingInterrupted",
     "__version__",

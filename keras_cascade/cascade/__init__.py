@@ -10,6 +10,7 @@ from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
 from keras_cascade.cascade.level_records import level_records
 from keras_cascade.cascade.losses import SoftTargetLoss, returns_probabilities
 from keras_cascade.cascade.schedules import ConstantSchedule, PolynomialSchedule
+from keras_cascade.cascade.teacher_annealing import TeacherAnnealing
 
 __all__ = [
     "CascadeCallback",
@@ -21,6 +22,7 @@ __all__ = [
     "NonFiniteLossError",
     "PolynomialSchedule",
     "SoftTargetLoss",
+    "TeacherAnnealing",
     "TrainingBackup",
     "TrainingInterrupted",
     "gradient_shares",

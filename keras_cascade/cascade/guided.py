@@ -64,6 +64,11 @@ class GuidedTrainer(keras.Model):
         self._member_weights = dict.fromkeys(members, 1.0) | dict(weights or {})
         self._main = list(members)[-1]
         self.temperature, self.alpha, self.distillation = temperature, alpha, distillation
+        # A variable, so that a compiled step sees what a callback makes of it.
+        self._guidance_weight = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="guidance_weight", autocast=False
+        )
+        self.anneal_guidance(1.0)
         self._guidance_loss = distillation
         self._targets = None
         # Members that are compiled for their metrics only, and trackers of each member's loss.
@@ -159,6 +164,7 @@ class GuidedTrainer(keras.Model):
             DataError: a tf.data pipeline failed; its own error is the cause.
         """
         self._bad_labels.assign(0.0)
+        self.anneal_guidance(1.0)  # a `fit` that was broken off may have left less of it
         return guarded_fit(
             super().fit,
             x,
@@ -325,6 +331,14 @@ class GuidedTrainer(keras.Model):
             for name in self._loss_trackers
         }
 
+    def anneal_guidance(self, share: float) -> None:
+        """Lets the guidance weigh `share * alpha` against the labels, until the next `fit`.
+
+        Args:
+            share: in [0, 1].
+        """
+        self._guidance_weight.assign(share * self.alpha)
+
     def labels_outside(self) -> int:
         """How many labels outside the classes were seen so far."""
         return int(ops.convert_to_numpy(self._bad_labels))
@@ -344,7 +358,8 @@ class GuidedTrainer(keras.Model):
             return labels, None
         terms = [self._divergence(y_pred[guide], y_pred[name], sample_weight) for guide in guides]
         divergence = sum(terms) / len(terms) * share
-        return (1.0 - self.alpha) * labels + self.alpha * divergence, divergence
+        alpha = self._guidance_weight
+        return (1.0 - alpha) * labels + alpha * divergence, divergence
 
     def _label_share(self, share, sample_weight):
         """What the labels' loss of this replica counts, by how that loss is reduced."""

@@ -63,6 +63,11 @@ flags.DEFINE_float(
     _DEFAULT.recover_alpha,
     "In recovery, weight of that model against the labels, in [0, 1); default: --alpha's.",
 )
+flags.DEFINE_bool(
+    "anneal_recovery",
+    _DEFAULT.anneal_recovery,
+    "In recovery, that weight falls to 0 until the end: first the guide, then the labels.",
+)
 flags.DEFINE_list(
     "levels",
     [str(level) for level in _DEFAULT.levels],

@@ -14,7 +14,13 @@ from typing import Any
 
 import keras
 
-from keras_cascade.cascade import CascadeCallback, CascadeDistiller, Distiller, TrainingBackup
+from keras_cascade.cascade import (
+    CascadeCallback,
+    CascadeDistiller,
+    Distiller,
+    TeacherAnnealing,
+    TrainingBackup,
+)
 from keras_cascade.cascade.data_faults import named
 from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.profile import profile
@@ -139,8 +145,11 @@ def recover(
 ) -> dict[str, list[float]]:
     """Trains a pruned model alone, in place, distilled from a frozen teacher.
 
-    As `distil`, from `settings.prune_learning_rate` and with `settings.recover_alpha`.
+    As `distil`, from `settings.prune_learning_rate`, with `settings.recover_alpha` and
+    `settings.anneal_recovery`.
     """
+    if settings.anneal_recovery:
+        callbacks = [TeacherAnnealing(), *callbacks]
     if settings.recover_alpha is not None:
         settings = dataclasses.replace(settings, alpha=settings.recover_alpha)
     rate = settings.prune_learning_rate
