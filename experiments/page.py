@@ -40,6 +40,8 @@ flags.DEFINE_list(
         "frozen_2_early",
         "frozen_2_recovered_by_labels",
         "frozen_0_recovered_by_labels",
+        "frozen_2_annealed",
+        "frozen_0_annealed",
     ],
     "Methods that others are compared with: in each experiment, that of which there are most rows.",
 )
