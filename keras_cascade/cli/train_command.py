@@ -61,12 +61,12 @@ flags.DEFINE_enum(
 flags.DEFINE_float(
     "recover_alpha",
     _DEFAULT.recover_alpha,
-    "In recovery, weight of that model against the labels, in [0, 1); default: --alpha's.",
+    "In recovery, weight of the guide against the labels, in [0, 1); default: --alpha's.",
 )
 flags.DEFINE_bool(
     "anneal_recovery",
     _DEFAULT.anneal_recovery,
-    "In recovery, that weight falls to 0 until the end: first the guide, then the labels.",
+    "In recovery, the guide's weight against the labels falls to 0 until the end.",
 )
 flags.DEFINE_list(
     "levels",

@@ -1,9 +1,12 @@
 """TeacherAnnealing: what the guidance weighs, seen in losses of weights that stay as they are."""
 
+from contextlib import nullcontext
+
 import keras
 import networks
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_cascade as kc
 
@@ -58,6 +61,28 @@ def test_it_goes_on_where_training_goes_on():
     fit = _Fit(_distiller)
     expected = fit.losses([0.375, 0.125])
     assert fit([kc.TeacherAnnealing()], initial_epoch=2, epochs=4)[0] == expected
+
+
+def test_it_goes_on_where_a_backup_was_made(tmp_path):
+    def interrupt(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    fit = _Fit(_distiller)
+    expected = fit.losses([0.875, 0.625, 0.375, 0.125])
+    batches = tf.data.Dataset.from_tensor_slices(fit.data).batch(16).repeat()
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=interrupt)
+    for callbacks, ends in (([stop], pytest.raises(KeyboardInterrupt)), ([], nullcontext())):
+        with ends:
+            logs = kc.TrainingBackup(tmp_path).fit(
+                fit.trainer,
+                lambda epochs: batches,
+                steps_per_epoch=1,
+                epochs=4,
+                callbacks=[kc.TeacherAnnealing(), *callbacks],
+                verbose=0,
+            )
+    assert logs["student_loss"] == expected
 
 
 def test_the_whole_guidance_is_back_after_training():
