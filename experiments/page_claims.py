@@ -8,8 +8,8 @@ from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spre
 
 # What prunes without a cascade.
 BASELINES = (
-    "l1", "l1_distilled", "taylor", "iterative_taylor", "iterative_taylor_early", "from_scratch",
-    "zeros", "zeros_dense_ends",
+    "l1", "l1_distilled", "taylor", "iterative_taylor", "iterative_taylor_distilled",
+    "iterative_taylor_early", "from_scratch", "zeros", "zeros_dense_ends",
 )  # fmt: skip
 
 

@@ -146,5 +146,5 @@ def test_on_four_replicas():
         text=True,
         timeout=600,
     )
-    assert result.returncode == 0, result.stdout  # 5 where no test is selected
+    assert result.returncode == 0, result.stdout  # pytest has 5 for no test selected
     assert "skipped" not in result.stdout, result.stdout
