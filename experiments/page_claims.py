@@ -8,8 +8,9 @@ from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spre
 
 # What prunes without a cascade.
 BASELINES = (
-    "l1", "l1_distilled", "taylor", "iterative_taylor", "iterative_taylor_distilled",
-    "iterative_taylor_early", "from_scratch", "zeros", "zeros_dense_ends",
+    "l1", "l1_distilled", "l1_distilled_annealed", "taylor", "iterative_taylor",
+    "iterative_taylor_distilled", "iterative_taylor_annealed", "iterative_taylor_early",
+    "from_scratch", "from_scratch_annealed", "zeros", "zeros_dense_ends",
 )  # fmt: skip
 
 

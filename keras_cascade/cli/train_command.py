@@ -64,9 +64,10 @@ flags.DEFINE_float(
     "In recovery, weight of the guide against the labels, in [0, 1); default: --alpha's.",
 )
 flags.DEFINE_bool(
-    "anneal_recovery",
-    _DEFAULT.anneal_recovery,
-    "In recovery, the guide's weight against the labels falls to 0 until the end.",
+    "anneal_teacher",
+    _DEFAULT.anneal_teacher,
+    "In recovery, and in the yardstick's distillation, the guide's weight against the labels "
+    "falls to 0 until the end.",
 )
 flags.DEFINE_list(
     "levels",

@@ -21,7 +21,8 @@ class Settings:
             0 after it, or "last_assistant", the level next to the student.
         recover_alpha: of recovery, in [0, 1): the weight of that model against the labels. None
             takes `alpha`.
-        anneal_recovery: whether that weight falls to 0 until the end, see `TeacherAnnealing`.
+        anneal_teacher: whether the weight of a student's guide falls to 0 until the end wherever it
+            is trained alone, in recovery and in `distil`: see `TeacherAnnealing`.
         levels: fractions of the budget to remove, strictly increasing; the last is the student's.
         budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
             `CascadeDistiller`.
@@ -44,7 +45,7 @@ class Settings:
     recover_epochs: int = 10
     recover_from: str = "original"
     recover_alpha: float | None = None
-    anneal_recovery: bool = False
+    anneal_teacher: bool = False
     levels: tuple[float, ...] = (0.25, 0.5, 0.75)
     budget: Budget = "macs"
     guidance: Guidance = "cascade"

@@ -121,7 +121,7 @@ def distil(
         student: `keras.Model`.
         teacher: `keras.Model` with the same output; any architecture.
         data: see the module.
-        settings: `Settings`.
+        settings: `Settings`; of `anneal_teacher` it depends whether the labels have the last word.
         epochs: how many.
         learning_rate: where the cosine begins.
         callbacks: further Keras callbacks.
@@ -131,6 +131,8 @@ def distil(
         The logs: dict from name to a list.
     """
     distiller = Distiller(student, teacher, temperature=settings.temperature, alpha=settings.alpha)
+    if settings.anneal_teacher:
+        callbacks = [TeacherAnnealing(), *callbacks]
     return _fit(distiller, data, settings, learning_rate, epochs, list(callbacks), backup)
 
 
@@ -145,11 +147,8 @@ def recover(
 ) -> dict[str, list[float]]:
     """Trains a pruned model alone, in place, distilled from a frozen teacher.
 
-    As `distil`, from `settings.prune_learning_rate`, with `settings.recover_alpha` and
-    `settings.anneal_recovery`.
+    As `distil`, from `settings.prune_learning_rate`, with `settings.recover_alpha`.
     """
-    if settings.anneal_recovery:
-        callbacks = [TeacherAnnealing(), *callbacks]
     if settings.recover_alpha is not None:
         settings = dataclasses.replace(settings, alpha=settings.recover_alpha)
     rate = settings.prune_learning_rate

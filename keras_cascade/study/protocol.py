@@ -21,7 +21,7 @@ _OF_TEACHERS = (
 )
 # What rows of before these were there were made with.
 _LATER = {
-    "anneal_recovery": False,
+    "anneal_teacher": False,
     "dense_ends": False,
     "freeze_teacher": False,
     "hard_masks": False,

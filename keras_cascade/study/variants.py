@@ -11,7 +11,7 @@ from keras_cascade.typing import Record
 # the same images, as many of them.
 _FREE = (
     "alpha",
-    "anneal_recovery",
+    "anneal_teacher",
     "begin",
     "cascade_scope",
     "criterion",

@@ -52,7 +52,7 @@ def test_what_the_guide_weighs_in_recovery(images):
     changed = {
         "by labels": {"recover_alpha": 0.0},
         "guided": {},
-        "annealed": {"anneal_recovery": True},
+        "annealed": {"anneal_teacher": True},
         "guided half as much": {"recover_alpha": 0.45},
     }
     for name, values in changed.items():
@@ -67,6 +67,18 @@ def test_what_the_guide_weighs_in_recovery(images):
     assert np.abs(weights["guided"][0] - weights["by labels"][0]).max() > 1e-3
     # The one epoch's mean of a line from 0.9 to 0.
     for found, expected in zip(weights["annealed"], weights["guided half as much"], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_annealing_holds_for_the_yardstick_too(images):
+    """One-shot pruning is distilled as recovery is: over one epoch, by half of alpha."""
+    teacher = networks.small_convnet()
+    common = {"levels": (0.5,), "epochs": 1, "recover_epochs": 0, "min_channels": 1}
+    annealed, half = (
+        recipe.one_shot_l1(teacher, images, recipe.Settings(**common, **values)).get_weights()
+        for values in ({"alpha": 0.8, "anneal_teacher": True}, {"alpha": 0.4})
+    )
+    for found, expected in zip(annealed, half, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
