@@ -10,6 +10,11 @@ from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.typing import Logs
 
 
+def teacher_share(epoch: int, epochs: int) -> float:
+    """The mean over an epoch, counted from 0, of a line from 1 to 0 over all epochs."""
+    return 1.0 - (epoch + 0.5) / epochs
+
+
 class TeacherAnnealing(keras.callbacks.Callback):
     """Lets the guidance's weight against the labels fall from `alpha` to 0 over a `fit`.
 
@@ -39,7 +44,7 @@ class TeacherAnnealing(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self.model.anneal_guidance(1.0 - (epoch + 0.5) / self.params["epochs"])
+        self.model.anneal_guidance(teacher_share(epoch, self.params["epochs"]))
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self.model.anneal_guidance(1.0)

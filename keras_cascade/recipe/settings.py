@@ -22,7 +22,8 @@ class Settings:
         recover_alpha: of recovery, in [0, 1): the weight of that model against the labels. None
             takes `alpha`.
         anneal_teacher: whether the weight of a student's guide falls to 0 until the end wherever it
-            is trained alone, in recovery and in `distil`: see `TeacherAnnealing`.
+            is trained alone, in recovery, in `distil` and by a study's weight pruning: see
+            `TeacherAnnealing`.
         levels: fractions of the budget to remove, strictly increasing; the last is the student's.
         budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
             `CascadeDistiller`.

@@ -38,6 +38,7 @@ def prune_weights(
     teacher: keras.Model | None = None,
     temperature: float = 4.0,
     alpha: float = 0.5,
+    anneal_teacher: bool = False,
     block_size: tuple[int, int] = (1, 1),
     two_by_four: bool = False,
     keep: Collection[str] = (),
@@ -75,6 +76,7 @@ def prune_weights(
             `Distiller`. It is not changed.
         temperature: T, above 0.
         alpha: weight of the teacher against the labels, in [0, 1).
+        anneal_teacher: whether that weight falls to 0 until the end, as by `TeacherAnnealing`.
         block_size: (height, width) of the blocks in which zeros come; other than (1, 1) for
             weights with 2 dimensions only.
         two_by_four: two zeros in every four weights along the input channels, which sparse tensor
@@ -115,6 +117,7 @@ def prune_weights(
     if teacher is not None:
         training.check_teacher(teacher, student, labels_loss, temperature, alpha)
         trainer = training.taught(pruned, teacher, labels_loss, temperature, alpha)
+        callbacks = [*callbacks, training.Annealing()] if anneal_teacher else callbacks
     _compile(trainer, optimizer, labels_loss, metrics)
     watch = training.StopAtBadLoss()
     with data_faults.named(watch.where, kept=training.UNCHANGED):

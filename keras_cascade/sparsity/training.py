@@ -16,6 +16,7 @@ from keras_cascade.cascade.losses import (
     check_guidance,
     check_same_output,
 )
+from keras_cascade.cascade.teacher_annealing import teacher_share
 from keras_cascade.sparsity import twins
 from keras_cascade.sparsity.bridge import Bridge
 from keras_cascade.sparsity.toolkit import import_tfmot
@@ -90,15 +91,21 @@ class TaughtModel(tf_keras.Model):
     def taught_by(self, teacher, soft_targets, alpha):
         """Sets the teacher, a function of the inputs that is no layer of this model."""
         self._teacher, self._soft_targets, self._alpha = teacher, soft_targets, alpha
+        # A variable, so that a traced step sees what a callback makes of it.
+        self._labels_weight = tf.Variable(1.0 - alpha, trainable=False)
         return self
 
+    def anneal_teacher(self, share):
+        """Lets the teacher weigh `share * alpha` against the labels."""
+        self._labels_weight.assign(1.0 - share * self._alpha)
+
     def compile(self, **kwargs):
-        super().compile(loss_weights=1.0 - self._alpha, **kwargs)
+        super().compile(loss_weights=self._labels_weight, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         guidance = self._soft_targets(self._teacher(x), y_pred, sample_weight)
         # Given as one of the regularisers, so that the logged loss is the whole one.
-        others = [*self.losses, self._alpha * guidance]
+        others = [*self.losses, (1.0 - self._labels_weight) * guidance]
         return self.compiled_loss(y, y_pred, sample_weight, regularization_losses=others)
 
 
@@ -154,6 +161,13 @@ def make_variables(trainer, loss):
 def default_loss(model):
     """Sparse categorical cross-entropy for a `keras.Model`, as its end shows from logits or not."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=not returns_probabilities(model))
+
+
+class Annealing(tf_keras.callbacks.Callback):
+    """`keras_cascade.TeacherAnnealing` for a `TaughtModel`."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.anneal_teacher(teacher_share(epoch, self.params["epochs"]))
 
 
 class StopAtBadLoss(tf_keras.callbacks.Callback):

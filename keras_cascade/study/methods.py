@@ -216,6 +216,7 @@ def _weight_pruning(task, teacher):
         teacher=teacher,
         temperature=settings.temperature,
         alpha=settings.alpha,
+        anneal_teacher=settings.anneal_teacher,
         callbacks=task.tf_keras_callbacks("weight pruning"),
         verbose=0,
     )

@@ -206,6 +206,21 @@ def test_loss_under_a_teacher_is_the_formula(probabilities):
     assert len(taught.trainable_weights) == len(model.trainable_weights)  # not the teacher's
 
 
+def test_an_annealed_teacher_leaves_the_labels_the_last_word():
+    """Over one epoch its weight is the mean of a line to 0: half."""
+    model = _dense_model()
+    teacher = networks.unsettled(_dense_model(), seed=8)
+    data = tf.data.Dataset.from_tensor_slices(networks.examples_for(model, 24)).batch(8)
+    common = {"data": data, "batch_size": None, "teacher": teacher, "verbose": 0}
+    annealed, half, whole = (
+        _prune(model, **common, **options)
+        for options in ({"alpha": 0.8, "anneal_teacher": True}, {"alpha": 0.4}, {"alpha": 0.8})
+    )
+    for found, expected in zip(annealed.get_weights(), half.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(annealed.get_weights()[0] - whole.get_weights()[0]).max() > 1e-4
+
+
 def test_soft_targets_of_independent_outputs_are_those_of_keras_cascade(rng):
     from keras_cascade.sparsity.training import SoftTargets
 
