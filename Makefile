@@ -14,8 +14,8 @@ DEMO_FLAGS ?= --dataset=digits --model=resnet20 --width=0.5 --batch_size=64 --te
     --epochs=25 --recover_epochs=15 --learning_rate=0.1 --prune_learning_rate=0.05 \
     --output_dir=runs/demo
 # Masks and teacher as when docs/study and docs/cifar10_vgg16.json were begun.
-SOFT_AND_JOINT := --nohard_masks --nofreeze_teacher
-CIFAR10_FLAGS ?= $(SOFT_AND_JOINT) --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_examples=5000 \
+AS_BEGUN := --nohard_masks --nofreeze_teacher --noanneal_teacher
+CIFAR10_FLAGS ?= $(AS_BEGUN) --dataset=cifar10 --model=vgg16 --width=0.25 --max_train_examples=5000 \
     --teacher_epochs=40 --epochs=12 --recover_epochs=8 --learning_rate=0.1 --prune_learning_rate=0.02
 
 PRESET ?= cpu
@@ -24,7 +24,7 @@ RESULTS_DIR ?= results
 # A quarter of an image's pixels and a sixth of the images: what two cores can do in some hours.
 STUDY_DIR ?= docs/study
 STUDY_SEEDS ?= 0,1,2
-STUDY_FLAGS ?= $(SOFT_AND_JOINT) --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
+STUDY_FLAGS ?= $(AS_BEGUN) --models=resnet20@0.5,mobilenet_v2@0.25,densenet40@0.34,efficientnet_b0@0.15 \
     --datasets=cifar10 --amounts=0.6 --max_train_examples=4000 --image_size=16 --batch_size=64 \
     --teacher_epochs=16 --epochs=3 --recover_epochs=1 --min_channels=2 \
     --methods=teacher,dense,distillation,weight_pruning,weight_pruning_distilled,channel_pruning,channel_pruning_distilled,cascade_0,cascade_1,cascade_2,cascade_3

@@ -44,6 +44,11 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float("temperature", _RECIPE.temperature, "Of the softened outputs.")
 flags.DEFINE_float("alpha", _RECIPE.alpha, "Weight of the guidance against the labels, in [0, 1).")
+flags.DEFINE_bool(
+    "anneal_teacher",
+    _RECIPE.anneal_teacher,
+    "Where a student is trained alone, its teacher's weight falls to 0 until the end.",
+)
 flags.DEFINE_enum(
     "criterion",
     _DEFAULT.criterion,

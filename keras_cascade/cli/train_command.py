@@ -66,7 +66,7 @@ flags.DEFINE_float(
 flags.DEFINE_bool(
     "anneal_teacher",
     _DEFAULT.anneal_teacher,
-    "In recovery, and in the yardstick's distillation, the guide's weight against the labels "
+    "In recovery and in the yardstick's distillation, the teacher's weight against the labels "
     "falls to 0 until the end.",
 )
 flags.DEFINE_list(

@@ -23,7 +23,7 @@ class Settings:
             takes `alpha`.
         anneal_teacher: whether the weight of a student's guide falls to 0 until the end wherever it
             is trained alone, in recovery, in `distil` and by a study's weight pruning: see
-            `TeacherAnnealing`.
+            `TeacherAnnealing`. Else the guide counts as much to the end.
         levels: fractions of the budget to remove, strictly increasing; the last is the student's.
         budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
             `CascadeDistiller`.
@@ -46,7 +46,7 @@ class Settings:
     recover_epochs: int = 10
     recover_from: str = "original"
     recover_alpha: float | None = None
-    anneal_teacher: bool = False
+    anneal_teacher: bool = True
     levels: tuple[float, ...] = (0.25, 0.5, 0.75)
     budget: Budget = "macs"
     guidance: Guidance = "cascade"
