@@ -121,7 +121,7 @@ def distil(
         student: `keras.Model`.
         teacher: `keras.Model` with the same output; any architecture.
         data: see the module.
-        settings: `Settings`; of `anneal_teacher` it depends whether the labels have the last word.
+        settings: `Settings`; with `anneal_teacher` the labels have the last word.
         epochs: how many.
         learning_rate: where the cosine begins.
         callbacks: further Keras callbacks.
