@@ -25,6 +25,7 @@ from keras import ops
 
 from keras_cascade.cascade import processes
 from keras_cascade.cascade.guard import NonFiniteLossError, guarded_fit
+from keras_cascade.cascade.run_length import run_of
 from keras_cascade.cascade.seeds import seed_states
 from keras_cascade.typing import Logs, Path
 
@@ -130,7 +131,7 @@ class TrainingBackup(keras.callbacks.Callback):
             NonFiniteLossError, ValueError, DataError: as `GuidedTrainer.fit`, for any model.
         """
         start, callbacks = self.restore(trainer), [*callbacks, self]
-        with self.listening():
+        with self.listening(), run_of(callbacks, epochs, steps_per_epoch):
             if start.batch:
                 guarded_fit(
                     trainer.fit,

@@ -4,11 +4,10 @@ import numbers
 import warnings
 from collections.abc import Callable
 
-import keras
-
 from keras_cascade.cascade import processes
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.level_records import log10_saliency
+from keras_cascade.cascade.run_length import RunLengthCallback
 from keras_cascade.cascade.schedules import PolynomialSchedule
 from keras_cascade.cascade.tensorboard import EventFiles
 from keras_cascade.typing import Logs, Path
@@ -16,7 +15,7 @@ from keras_cascade.typing import Logs, Path
 _UPDATES = 50
 
 
-class CascadeCallback(keras.callbacks.Callback):
+class CascadeCallback(RunLengthCallback):
     """Updates the masks of a `CascadeDistiller` while it is trained.
 
     Between `begin` and `end`, every `frequency` steps, each level's channels are ranked anew and
@@ -173,7 +172,7 @@ class CascadeCallback(keras.callbacks.Callback):
         return min(self._begin + (periods + 1) * self._every, self._end)
 
     def _warn_of_late_end(self):
-        total = self.params.get("epochs", 0) * (self.params.get("steps") or 0)
+        total = self.epochs * (self.steps_per_epoch or 0)
         if total and self._end > total and not self._done:
             warnings.warn(
                 f"Pruning ends at step {self._end}, training already at step {total}: the levels "
@@ -184,10 +183,9 @@ class CascadeCallback(keras.callbacks.Callback):
     def _step(self, point):
         if isinstance(point, numbers.Integral):
             return int(point)
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
-        if not steps:
+        if not self.steps_per_epoch:
             raise ValueError(
                 "begin and end are fractions of training, but the data set's length is unknown. "
                 "Pass steps_per_epoch to fit, or give begin and end as steps (int)."
             )
-        return round(point * epochs * steps)
+        return round(point * self.epochs * self.steps_per_epoch)

@@ -4,9 +4,8 @@ What a teacher's outputs say helps a student that is far from it. One that train
 good as its teacher is held back by copying it, and goes further by the labels.
 """
 
-import keras
-
 from keras_cascade.cascade.guided import GuidedTrainer
+from keras_cascade.cascade.run_length import RunLengthCallback
 from keras_cascade.typing import Logs
 
 
@@ -15,7 +14,7 @@ def teacher_share(epoch: int, epochs: int) -> float:
     return 1.0 - (epoch + 0.5) / epochs
 
 
-class TeacherAnnealing(keras.callbacks.Callback):
+class TeacherAnnealing(RunLengthCallback):
     """Lets the guidance's weight against the labels fall from `alpha` to 0 over a `fit`.
 
     Along a line, once an epoch: in epoch e of n, counted from 0, it is `(1 - (e + 0.5) / n) *
@@ -44,7 +43,7 @@ class TeacherAnnealing(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self.model.anneal_guidance(teacher_share(epoch, self.params["epochs"]))
+        self.model.anneal_guidance(teacher_share(epoch, self.epochs))
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self.model.anneal_guidance(1.0)
