@@ -5,13 +5,7 @@ figure of a claim is copied by hand.
 """
 
 from keras_cascade.report.summary import markdown_lines, mean_and_std, with_spread
-
-# What prunes without a cascade.
-BASELINES = (
-    "l1", "l1_distilled", "l1_distilled_annealed", "taylor", "iterative_taylor",
-    "iterative_taylor_distilled", "iterative_taylor_annealed", "iterative_taylor_early",
-    "from_scratch", "from_scratch_annealed", "zeros", "zeros_dense_ends",
-)  # fmt: skip
+from keras_cascade.study.methods import TEACHERS
 
 
 def claims(sections, references):
@@ -49,13 +43,14 @@ def _line(section, cells, reference, amount):
         cells.label(reference).removeprefix("cascade, "),
         str(len(cells(reference, amount))),
         *(with_spread(*mean_and_std(points), "+.2f") for points in against.values()),
-        _above_every_baseline(cells, reference, amount),
+        _above_every_baseline(section.experiment, cells, reference, amount),
     ]
 
 
-def _above_every_baseline(cells, reference, amount):
+def _above_every_baseline(experiment, cells, reference, amount):
     """Yes or no, and above which not, of those with several seeds; "one seed" if there is none."""
-    margins = {method: cells.less(reference, method, amount) for method in BASELINES}
+    baselines = [method for method in cells.methods if _is_baseline(experiment, method)]
+    margins = {method: cells.less(reference, method, amount) for method in baselines}
     spreads = {
         cells.label(method): mean_and_std(points)
         for method, points in margins.items()
@@ -66,3 +61,10 @@ def _above_every_baseline(cells, reference, amount):
     short = [label for label, (mean, std) in spreads.items() if mean <= std]
     answer = f"not above {'; '.join(short)}" if short else "yes"
     return f"{answer} ({len(spreads)} run)"
+
+
+def _is_baseline(experiment, method):
+    """Whether it makes a smaller model, and not by a cascade; one without guidance is none."""
+    variant = experiment.grid.variant(method)
+    is_cascade = variant.method.startswith("cascade") and variant.settings.get("alpha") != 0.0
+    return variant.method not in TEACHERS and not is_cascade

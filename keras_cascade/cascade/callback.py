@@ -188,4 +188,4 @@ class CascadeCallback(RunLengthCallback):
                 "begin and end are fractions of training, but the data set's length is unknown. "
                 "Pass steps_per_epoch to fit, or give begin and end as steps (int)."
             )
-        return round(point * self.epochs * self.steps_per_epoch)
+        return round(point * (self.epochs * self.steps_per_epoch))

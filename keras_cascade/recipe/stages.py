@@ -96,9 +96,7 @@ def train_cascade(
         Pair of the trained `CascadeDistiller` and the logs: dict from name to a list.
     """
     cascade = make_cascade(model, settings)
-    # As steps: an epoch that is gone on with in the middle is no whole one.
-    steps = settings.epochs * data.steps_per_epoch
-    begin, end = round(settings.begin * steps), round(settings.end * steps)
+    begin, end = float(settings.begin), float(settings.end)  # an int would be a step
     pruning = CascadeCallback(begin, end, slice_levels=settings.slice_levels, log_dir=log_dir)
     rate = settings.prune_learning_rate
     callbacks = [pruning, *callbacks]
