@@ -1,4 +1,4 @@
-"""Writes docs/results.md's experiments from the files of results, and draws their plots.
+"""Writes docs/results.md's experiments, and README's overview of them, from the files of results.
 
 Every table names the preset it comes from. Published figures stand in a table of their own, beside
 what the full preset gave here, if it was run. What torch_pruning.py gave is read from
@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE.parent / "examples"))
 import quiet_start  # isort: skip  # noqa: E402, F401
 
 import page_claims  # noqa: E402
+import page_overview  # noqa: E402
 import page_plots  # noqa: E402
 import page_tables  # noqa: E402
 from absl import flags  # noqa: E402
@@ -30,8 +31,9 @@ flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.json
 flags.DEFINE_string(
     "page",
     "docs/results.md",
-    "A Markdown file with sections 'claims', 'experiments' and 'early'.",
+    "A Markdown file with sections 'overview', 'claims', 'experiments' and 'early'.",
 )
+flags.DEFINE_string("readme", "README.md", "A Markdown file with a section 'overview'.")
 flags.DEFINE_list(
     "references",
     [
@@ -64,6 +66,8 @@ def main():
         if sections and name == CLAIMED:
             claims = page_claims.claims(sections, FLAGS.references)
             report.replace_section(FLAGS.page, "claims", claims)
+            for path in (FLAGS.readme, FLAGS.page):
+                report.replace_section(path, "overview", page_overview.overview(sections))
         written += len(sections)
     if not written:
         raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")

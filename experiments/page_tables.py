@@ -44,6 +44,12 @@ class Cells:
         """The same, but of a method that does not prune its only rows."""
         return self(method, amount) or self(method, 0.0)
 
+    def accuracy(self, method, amount):
+        """Mean and spread in percent, and of how many seeds, as text; "-" if it was not run."""
+        found = self.beside(method, amount).values()
+        spread = mean_and_std([100 * row["accuracy"] for row in found])
+        return with_spread(*spread, ".2f") + (f" ({len(found)})" if found else "")
+
     def less(self, reference, method, amount):
         """Points of accuracy of one method above another, one for each seed that both have."""
         own, other = self(reference, amount), self.beside(method, amount)
@@ -66,10 +72,9 @@ def accuracies(cells):
         line = [cells.label(method)]
         for amount in cells.amounts:
             found = cells.beside(method, amount).values()
-            spread = mean_and_std([100 * row["accuracy"] for row in found])
             params = [100 * row["nonzero_params"] / row["teacher_params"] for row in found]
             macs = [100 * row["macs"] / row["teacher_macs"] for row in found]
-            line.append(with_spread(*spread, ".2f") + (f" ({len(found)})" if found else ""))
+            line.append(cells.accuracy(method, amount))
             means = (with_spread(mean_and_std(each)[0], None, ".1f") for each in (params, macs))
             line.append(" / ".join(means) if found else "-")
         lines.append(line)

@@ -142,6 +142,32 @@ def test_claims_are_told_of_each_cascade_beside_every_baseline(page, tmp_path):
     assert claim(teachers_l1_cascades) == []
 
 
+def test_the_overview_has_each_method_after_short_and_long_training(page, tmp_path):
+    given = [row | {"model": "vgg16@0.25"} for row in rows("all_images")]
+    longer = [row | {"accuracy": 0.99} for row in given if row["method"] == "frozen_2"]
+    scratch = longer[0] | {"method": "from_scratch", "accuracy": 0.5}
+    sections = [
+        page.Section(Experiment.read(EXPERIMENTS / f"{name}.toml", preset), found, tmp_path)
+        for name, preset, found in (
+            ("vgg16_cifar10", "all_images", given),
+            ("longer_training", "all_images", [scratch, *longer]),
+            ("recovery", "all_images", given),
+            ("recovery", "cpu", longer),
+        )
+    ]
+    text = page.page_overview.overview(sections)
+    head, _, *lines = text.splitlines()
+    assert head.count("vgg16@0.25, 2 epochs") == 2 and head.startswith("| 75% of the MACs gone")
+    firsts = [line.split("|")[1].strip() for line in lines]
+    scratch_label = sections[0].experiment.label("from_scratch")
+    names = ["dense teacher", "cascade, 2 assistants", "one-shot L1, fine-tuned", scratch_label]
+    assert firsts == names  # the most accurate first, and those of the second column alone last
+    accuracies = [cells(text, name)[0] for name in names]
+    assert accuracies[1] == ["85.50 ± 0.71 (2)", "99.00 ± 0.00 (2)"]
+    assert accuracies[2:] == [["81.00 ± 1.41 (2)", "-"], ["-", "50.00 (1)"]]
+    assert page.page_overview.overview(sections[:1]) == ""
+
+
 @pytest.mark.parametrize(
     ("more", "what"),
     [
