@@ -84,7 +84,7 @@ def main():
         rows = runner.run()
         labelled = [{**row, "method": experiment.label(row["method"])} for row in rows]
         print(f"\n{report.cells_table(report.summarise_cells(labelled))}\n")
-        failed += sum("error" in row for row in rows)
+        failed += len(runner.failed())
     if failed:
         sys.exit(f"{failed} trainings failed; run again to try them once more.")
 

@@ -25,7 +25,7 @@ from keras import ops
 
 from keras_cascade.cascade import processes
 from keras_cascade.cascade.guard import NonFiniteLossError, guarded_fit
-from keras_cascade.cascade.run_length import run_of
+from keras_cascade.cascade.run_length import RunLengthCallback, run_of
 from keras_cascade.cascade.seeds import seed_states
 from keras_cascade.typing import Logs, Path
 
@@ -49,20 +49,24 @@ class Position:
         epoch: epochs that were finished.
         batch: batches of the next one that were.
         logs: list of the finished epochs' logs, one dict each.
+        ended: whether a callback had stopped training there (`stop_training`).
     """
 
     epoch: int = 0
     batch: int = 0
     logs: list = dataclasses.field(default_factory=list)
+    ended: bool = False
 
 
-class TrainingBackup(keras.callbacks.Callback):
+class TrainingBackup(RunLengthCallback):
     """Keeps the last states of a run in a folder, and puts the newest whole one back.
 
     Unlike `keras.callbacks.BackupAndRestore` it can go on in the middle of an epoch, keeps the
     state of dropout's random numbers, and survives a kill while it writes. It must be the last of
-    the callbacks, so that what the others did in a step is in the state of that step. Of several
-    processes the first writes, and all read.
+    the callbacks, so that what the others did in a step is in the state of that step. What they
+    count themselves is not kept: an `EarlyStopping` that is gone on with has its patience anew. A
+    run that a callback ended stays ended. The last state is of the end of training, of weights that
+    others put back then. Of several processes the first writes, and all read.
 
     On PyTorch give `Dropout` layers a `seed`: without one they draw from the process's generator,
     which is not kept, and the run that is gone on with has other random numbers.
@@ -148,7 +152,7 @@ class TrainingBackup(keras.callbacks.Callback):
                 batches_after(start.epoch),
                 steps_per_epoch=steps_per_epoch,
                 initial_epoch=start.epoch,
-                epochs=epochs,
+                epochs=start.epoch if start.ended else epochs,
                 callbacks=callbacks,
                 **kwargs,
             )
@@ -200,14 +204,17 @@ class TrainingBackup(keras.callbacks.Callback):
         try:
             yield
         finally:
-            self._signal = None
             for number in handled:
                 signal.signal(number, before[number])
+            came, self._signal = self._signal, None
+        if came is not None:  # while the last state was written or read: it is whole
+            raise self._interrupted(came, "training")
 
     # What Keras calls
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._logs, self._due = list(self._start.logs), self._every
+        self._over = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -234,9 +241,16 @@ class TrainingBackup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._logs.append({name: float(value) for name, value in (logs or {}).items()})
+        self._over = self.model.stop_training or epoch + 1 == self.epochs
+        if self._over:
+            return  # saved at the end of training: others may put weights back then
         if self._signal is not None:
             self._stop(epoch + 1, 0)
         self._save(epoch + 1, 0)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self._over:
+            self._save(self._epoch + 1, 0, ended=self.model.stop_training)
 
     def history(self) -> dict[str, list[float]]:
         """The logs of all epochs, those before a restart included: dict from name to a list."""
@@ -249,13 +263,16 @@ class TrainingBackup(keras.callbacks.Callback):
         number = self._signal
         self._save(epoch, batch)
         where = f"batch {batch} of epoch {epoch + 1}" if batch else f"epoch {epoch}"
-        raise TrainingInterrupted(
+        raise self._interrupted(number, where)
+
+    def _interrupted(self, number, where):
+        return TrainingInterrupted(
             f"Stopped by {signal.Signals(number).name} after {where}; the state is in "
             f"'{self._folder}'. Run the same again to go on from there.",
             number,
         )
 
-    def _save(self, epoch, batch):
+    def _save(self, epoch, batch, ended=False):
         # Reading self.model makes JAX write its state to the variables.
         variables = _variables(self.model)
         arrays = {key: ops.convert_to_numpy(variable) for key, variable in variables.items()}
@@ -267,6 +284,7 @@ class TrainingBackup(keras.callbacks.Callback):
             "epoch": epoch,
             "batch": batch,
             "logs": self._logs,
+            "ended": ended,
             "schedule_step": getattr(self.model, "schedule_step", 0),
         }
         try:
@@ -345,7 +363,7 @@ def _load(path, trainer):
         variable.assign(arrays[key].view(kind) if is_raw else arrays[key])
     if hasattr(trainer, "schedule_step"):
         trainer.resume_schedule(rest["schedule_step"])
-    return Position(rest["epoch"], rest["batch"], rest["logs"])
+    return Position(rest["epoch"], rest["batch"], rest["logs"], rest["ended"])
 
 
 def _digest(path):

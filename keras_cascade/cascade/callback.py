@@ -19,18 +19,19 @@ class CascadeCallback(RunLengthCallback):
     """Updates the masks of a `CascadeDistiller` while it is trained.
 
     Between `begin` and `end`, every `frequency` steps, each level's channels are ranked anew and
-    its masks set to what the schedule asks then; a channel that was removed can come back. After
-    `end` no mask changes, and the weights recover. At the end of every epoch the logs gain
-    `<level>_macs` (the fraction of the MACs the level still costs; where the budget is another,
-    `<level>_params` or `<level>_channels` too) and `<level>_flips` (channels whose mask changed in
-    that epoch). A level that in the end misses its target by over 1% of the budget is named, with
-    the reason. A callback that restores weights of an earlier epoch (EarlyStopping with
-    restore_best_weights) restores its masks too: let it start after `end`. A `fit` that ended
-    begins the schedule anew when it is called again; one that was interrupted, or is restored from
-    a backup, goes on with it.
+    its masks set to what the schedule asks then; a channel that was removed stays so, unless the
+    cascade has `hard_masks=False`. After `end` no mask changes, and the weights recover. At the end
+    of every epoch the logs gain `<level>_macs` (the fraction of the MACs the level still costs;
+    where the budget is another, `<level>_params` or `<level>_channels` too) and `<level>_flips`
+    (channels whose mask changed in that epoch). A level that in the end misses its target by over
+    1% of the budget is named, with the reason. A callback that restores weights of an earlier epoch
+    (EarlyStopping with restore_best_weights) restores its masks too: let it start after `end`. A
+    `fit` that ended begins the schedule anew when it is called again; one that was interrupted, or
+    is restored from a backup, goes on with it.
 
     Args:
-        begin: first step that may prune: a float is a fraction of training, an int a step.
+        begin: step after which pruning begins, `frequency` steps later: a float is a fraction of
+            training, an int a step.
         end: last step that prunes; likewise.
         frequency: steps between mask updates; None: about 50 updates in all.
         schedule: function from progress in [0, 1] to the share of each target; default:
@@ -108,7 +109,7 @@ class CascadeCallback(RunLengthCallback):
         if self._done is None:  # only now: callbacks that restore a state do so at the beginning
             self._done = self._cascade.schedule_step
             self._next = self._after(self._done)
-            self._warn_of_late_end()
+            self._warn_of_late_end(epoch)
             self._slice_after_end()
             if self.log_dir is not None and processes.is_first():
                 self._events = EventFiles(self.log_dir, first_step=epoch)
@@ -144,8 +145,9 @@ class CascadeCallback(RunLengthCallback):
             self._events.close()
         self._cascade.schedule_step = 0
         self._cascade.unslice_levels()
-        if self._done is None or self._done < self._end:
-            return  # what begins after the end of training was warned of
+        ended_early = self.model.stop_training
+        if self._done is None or (self._done < self._end and not ended_early):
+            return  # of an end after that of training was warned; or the run is gone on with
         for name, reason in self._cascade.misses().items():
             print(f"CascadeCallback: level '{name}': {reason}")
 
@@ -171,8 +173,8 @@ class CascadeCallback(RunLengthCallback):
         periods = max(0, step - self._begin) // self._every
         return min(self._begin + (periods + 1) * self._every, self._end)
 
-    def _warn_of_late_end(self):
-        total = self.epochs * (self.steps_per_epoch or 0)
+    def _warn_of_late_end(self, epoch):
+        total = (self.epochs - epoch) * (self.steps_per_epoch or 0)
         if total and self._end > total and not self._done:
             warnings.warn(
                 f"Pruning ends at step {self._end}, training already at step {total}: the levels "

@@ -4,15 +4,17 @@ This is the recovery after a cascade (the extracted student learns alone from a 
 distillation of any student from any teacher with the same output.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.cascade.losses import check_same_output
 from keras_cascade.surgery import copy_model
+from keras_cascade.typing import Config
 
 
+@keras.saving.register_keras_serializable(package="keras_cascade")
 class Distiller(GuidedTrainer):
     """Trains a student by the labels and by a frozen teacher.
 
@@ -20,7 +22,7 @@ class Distiller(GuidedTrainer):
     regularisers; `sample_weight` and `class_weight` are honoured.
 
     Args:
-        student: a built `keras.Model`; it is trained in place.
+        student: a built functional or Sequential `keras.Model`; it is trained in place.
         teacher: a built functional or Sequential `keras.Model` with the same output shape; it is
             copied, and neither the copy nor the original is changed.
         temperature: T, above 0.
@@ -28,6 +30,7 @@ class Distiller(GuidedTrainer):
         distillation: see `CascadeDistiller`.
 
     Raises:
+        TypeError: a subclassed model.
         ValueError: output shapes differ, one ends in logits and the other does not, an argument is
             out of range, or `distillation` is a `keras.distillation.LogitsDistillation` with the
             string "kl_divergence" (its default), which compares raw logits.
@@ -61,3 +64,25 @@ class Distiller(GuidedTrainer):
             frozen=("teacher",),
             name=name or f"{student.name}_distiller",
         )
+
+    def get_config(self) -> Config:
+        models = {
+            name: keras.saving.serialize_keras_object(self._members[name])
+            for name in ("student", "teacher")
+        }
+        for model in models.values():  # the teacher is compiled for its metrics alone
+            model.pop("compile_config", None)
+        return {
+            **models,
+            "temperature": self.temperature,
+            "alpha": self.alpha,
+            "distillation": keras.saving.serialize_keras_object(self.distillation),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        config = dict(config)
+        for key in ("student", "teacher", "distillation"):
+            config[key] = keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)

@@ -128,8 +128,15 @@ def check_same_output(student, teacher):
     """Refuses a teacher whose output says something else than the student's.
 
     Raises:
+        TypeError: one is a subclassed model, which does not tell what it returns.
         ValueError: their output shapes differ, or one ends in probabilities and one in logits.
     """
+    for model in (student, teacher):
+        if not getattr(model, "outputs", None):
+            raise TypeError(
+                f"Model '{model.name}' ({type(model).__name__}) does not tell what it returns. "
+                "Pass a built Functional or Sequential model: keras.Model(inputs, model(inputs))."
+            )
     if student.output_shape[1:] != teacher.output_shape[1:]:
         raise ValueError(
             f"Student '{student.name}' returns {student.output_shape}, teacher '{teacher.name}' "

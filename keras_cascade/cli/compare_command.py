@@ -138,7 +138,7 @@ def main():
     if FLAGS.insert_into:
         parts = (paths[name].read_text().strip() for name in ("findings.md", "table.md"))
         report.replace_section(FLAGS.insert_into, "study", "\n\n".join(parts))
-    failed = sum("error" in row for row in rows)
+    failed = len(runner.failed())
     if failed:
         print(f"{failed} cells failed; the report names them. Run again to try them once more.")
     print(f"The report: {paths['report.html']}")

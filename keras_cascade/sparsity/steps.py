@@ -20,11 +20,16 @@ def updates(data, epochs, batch_size, steps_per_epoch, begin, end, frequency, sc
         List of `(step, share)`: steps counted from 1, and the share of the target at each.
 
     Raises:
-        ValueError: as `CascadeCallback`; or an end after the end of training.
+        ValueError: as `CascadeCallback`; or an end after the end of training, or no training.
     """
     window = CascadeCallback(begin, end, frequency, schedule)  # it says what is wrong with them
     per_epoch = steps_per_epoch or _steps(data, batch_size)
-    total = per_epoch and per_epoch * epochs
+    total = None if per_epoch is None else per_epoch * epochs
+    if total == 0:
+        raise ValueError(
+            f"There is nothing to train on: {epochs} epochs of {per_epoch} steps. Pass data with "
+            "examples in it, and epochs of at least 1."
+        )
     begin, end = _at(window.begin, total), _at(window.end, total)
     if begin >= end:
         raise ValueError(
@@ -49,14 +54,15 @@ def _steps(data, batch_size):
         examples = len(keras.tree.flatten(data[0])[0])
         return -(-examples // (batch_size or 32))
     if hasattr(data, "cardinality"):
-        return max(int(data.cardinality()), 0) or None  # negative: infinite or unknown
+        steps = int(data.cardinality())
+        return steps if steps >= 0 else None  # negative: infinite or unknown
     return len(data) if hasattr(data, "__len__") else None
 
 
 def _at(point, total):
     if isinstance(point, numbers.Integral):
         return int(point)
-    if not total:
+    if total is None:
         raise ValueError(
             "begin and end are fractions of training, but the data set's length is unknown. Pass "
             "steps_per_epoch, or give begin and end as steps (int)."

@@ -201,8 +201,10 @@ def _distilled(task, student, learning_rate):
 
 def _weight_pruning(task, teacher):
     settings = task.settings
-    # The masks are fixed at the same step as the cascade's.
-    end = max(1, round(settings.end * settings.epochs * task.images.steps_per_epoch))
+    # The masks change between the same steps as the cascade's.
+    joint_steps = settings.epochs * task.images.steps_per_epoch
+    begin = round(settings.begin * joint_steps)
+    end = max(begin + 1, round(settings.end * joint_steps))
     return prune_weights(
         task.teacher,
         _sparsity(task),
@@ -210,7 +212,7 @@ def _weight_pruning(task, teacher):
         epochs=task.protocol.epochs,
         steps_per_epoch=task.images.steps_per_epoch,
         optimizer=settings.make_optimizer(settings.prune_learning_rate, task.steps),
-        begin=0,
+        begin=begin,
         end=end,
         keep=_left_dense(task),
         teacher=teacher,

@@ -62,6 +62,10 @@ class Records:
         """Whether a cell has a result (and not only an error)."""
         return cell in self._by_cell and "error" not in self._by_cell[cell]
 
+    def failed(self, cell: Cell) -> bool:
+        """Whether a cell has an error and no result."""
+        return cell in self._by_cell and not self.finished(cell)
+
     def row(self, cell: Cell) -> Row:
         """The last row of a cell; KeyError if it has none."""
         return self._by_cell[cell]

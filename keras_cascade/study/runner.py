@@ -170,9 +170,14 @@ class StudyRunner:
                 with self._quietly():
                     row = self._run_cell(cell)
             self.records.append(row)
-            self._delete_backup(cell)
+            if "error" not in row:
+                self._delete_backup(cell)
             self._say(f"    {_outcome(row)}; {self._left(pending[index + 1 :])}")
         return self.records.rows
+
+    def failed(self) -> list[Cell]:
+        """The cells of the grid that ended in an error; `run` tries them again."""
+        return [cell for cell in self.grid.cells() if self.records.failed(cell)]
 
     def _base(self, method):
         """The name in `METHODS` of what a method or variant does."""

@@ -22,7 +22,7 @@ class _Recorder(keras.callbacks.Callback):
         self.keeps.append(np.concatenate([masks[name] for name in sorted(masks)]))
 
 
-def _fit(callback, epochs=6, data=None, cascade=None, **fit_arguments):
+def _fit(callback, epochs=6, data=None, cascade=None, also=(), **fit_arguments):
     model = networks.small_convnet()
     cascade = cascade or kc.CascadeDistiller(model, (0.3, 0.6), min_channels=1, momentum=0.3)
     cascade.compile(
@@ -39,7 +39,7 @@ def _fit(callback, epochs=6, data=None, cascade=None, **fit_arguments):
         batch_size=None if data is not None else 8,
         epochs=epochs,
         verbose=0,
-        callbacks=[callback, recorder],
+        callbacks=[callback, recorder, *also],
         **fit_arguments,
     )
     return cascade, history.history, recorder.keeps
@@ -89,6 +89,21 @@ def test_a_missed_target_is_named(capsys):
     cascade = kc.CascadeDistiller(networks.small_convnet(), (0.2,), min_channels=1, round_to=5)
     _fit(kc.CascadeCallback(end=4, frequency=1), epochs=2, cascade=cascade)
     assert "level 'student': asked for 20.0% of the macs, removed" in capsys.readouterr().out
+
+
+def test_an_end_after_that_of_a_fit_that_begins_late_is_warned_of():
+    with pytest.warns(UserWarning, match="Pruning ends at step 11, training already at step 9"):
+        _fit(kc.CascadeCallback(), initial_epoch=3)
+
+
+def test_a_target_missed_as_training_was_stopped_is_named(capsys):
+    def stop(epoch, logs):
+        cascade.stop_training = True
+
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.6,), min_channels=1)
+    stopping = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    _fit(kc.CascadeCallback(), cascade=cascade, also=[stopping])
+    assert "level 'student': asked for 60.0% of the macs, removed" in capsys.readouterr().out
 
 
 def test_frequency_and_schedule():

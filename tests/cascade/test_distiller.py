@@ -80,6 +80,30 @@ def test_outputs_must_agree():
         kc.Distiller(networks.small_convnet(classes=3), networks.small_convnet(classes=4))
 
 
+def test_a_subclassed_model_is_named():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(TypeError, match=r"Model 'own' \(Own\) does not tell what it returns"):
+        kc.Distiller(Own(name="own"), networks.small_convnet())
+
+
+def test_a_saved_distiller_trains_on_as_the_one_it_was(tmp_path):
+    student, teacher = networks.small_convnet(normalised=False), networks.small_convnet()
+    distiller = kc.Distiller(student, teacher, temperature=2.0, alpha=0.7)
+    distiller.compile(keras.optimizers.Adam(0.01), LOSS, metrics=["accuracy"])
+    data = networks.examples_for(teacher, 16)
+    fit = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    distiller.fit(*data, **fit)
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.saving.load_model(tmp_path / "distiller.keras")
+    assert (loaded.name, loaded.temperature, loaded.alpha) == (distiller.name, 2.0, 0.7)
+    losses = [each.fit(*data, **fit).history["loss"] for each in (loaded, distiller)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert not loaded._members["teacher"].trainable
+
+
 def test_frozen_teacher_adds_nothing_but_guidance():
     inputs = keras.Input((4,))
     strict = keras.layers.Dense(6, activity_regularizer=keras.regularizers.L2(1.0))(inputs)

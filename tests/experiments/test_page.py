@@ -168,6 +168,27 @@ def test_the_overview_has_each_method_after_short_and_long_training(page, tmp_pa
     assert page.page_overview.overview(sections[:1]) == ""
 
 
+def test_results_without_any_of_the_overviews_leave_it_as_it_is(page, tmp_path, monkeypatch):
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
+    settings = json.loads(json.dumps(experiment.protocol.as_dict()))
+    lines = [json.dumps(row | {"settings": settings}) + "\n" for row in rows("cpu")]
+    (tmp_path / "vgg16_cifar10_cpu.jsonl").write_text("".join(lines))
+    markdown, readme = tmp_path / "results.md", tmp_path / "README.md"
+    for path in (markdown, readme):
+        names = ("overview", "claims", "experiments")
+        path.write_text("".join(f"<!-- begin {n} -->\nold {n}\n<!-- end {n} -->\n" for n in names))
+    flags = {
+        "results_dir": tmp_path,
+        "page": markdown,
+        "readme": readme,
+        "references": ["frozen_2"],
+    }
+    monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(**flags))
+    page.main()
+    assert "old overview" in readme.read_text() and "old overview" in markdown.read_text()
+    assert "old experiments" not in markdown.read_text()
+
+
 @pytest.mark.parametrize(
     ("more", "what"),
     [

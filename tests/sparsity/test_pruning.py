@@ -382,6 +382,22 @@ def test_bad_arguments_are_named_before_training(case):
         _prune(networks.small_convnet(), verbose=0, **options)
 
 
+@pytest.mark.parametrize("case", ["arrays", "data set", "epochs"])
+def test_no_training_at_all_is_named(case):
+    model = networks.small_convnet()
+    x, y = networks.examples_for(model, 24)
+    options = {
+        "arrays": {"data": (x[:0], y[:0])},
+        "data set": {
+            "data": tf.data.Dataset.from_tensor_slices((x, y)).take(0).batch(8),
+            "batch_size": None,
+        },
+        "epochs": {"epochs": 0},
+    }[case]
+    with pytest.raises(ValueError, match="There is nothing to train on"):
+        _prune(model, verbose=0, **options)
+
+
 def test_what_only_the_data_can_tell_is_asked_for():
     model = networks.small_convnet()
     data = _unknown_length(networks.examples_for(model, 24))()

@@ -5,6 +5,7 @@ import tiny_grid
 from marks import slow_case
 
 from keras_cascade.cascade import TrainingBackup
+from keras_cascade.study import METHODS
 
 TIMINGS = {"seconds", "wall_seconds"}
 
@@ -27,8 +28,8 @@ def kill_after(states, patch):
     """Lets a run write so many states and then ends it."""
     left, save = [None] * states, TrainingBackup._save
 
-    def save_or_die(backup, epoch, batch):
-        save(backup, epoch, batch)
+    def save_or_die(backup, *position, **ended):
+        save(backup, *position, **ended)
         left.pop()
         if not left:
             raise Killed
@@ -70,6 +71,22 @@ def test_a_row_is_that_of_a_training_that_ran_through(
         assert {name: now[name] for name in compared} == {name: then[name] for name in compared}
     assert not list((tmp_path / "killed").glob("**/*backup*"))
     assert ("    going on where it was broken off" in lines) == (method != "teacher")
+
+
+def test_the_states_of_a_cell_that_failed_stay(tmp_path, monkeypatch):
+    dense = METHODS["dense"]
+
+    def fail_at_the_end(task):
+        dense(task)
+        raise MemoryError("no such luck")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(METHODS, "dense", fail_at_the_end)
+        (failed,) = tiny_grid.runner(tmp_path, ["dense"], backup_every=3).run()
+    assert failed["error"] == "MemoryError: no such luck"
+    lines = []
+    tiny_grid.runner(tmp_path, ["dense"], backup_every=3, say=lines.append).run()
+    assert "    going on where it was broken off" in lines
 
 
 def test_the_states_of_another_run_of_the_study_stay(tmp_path):

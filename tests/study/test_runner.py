@@ -96,13 +96,17 @@ def test_a_failed_cell_is_recorded_and_tried_again(tmp_path, monkeypatch, error)
     original = METHODS["dense"]
     monkeypatch.setitem(METHODS, "dense", failing)
     lines = []
-    failed, good = tiny_grid.runner(tmp_path, ["dense", "teacher"], say=lines.append).run()
+    runner = tiny_grid.runner(tmp_path, ["dense", "teacher"], say=lines.append)
+    failed, good = runner.run()
     told = f"{type(error).__name__}: no such luck"
     assert failed["error"] == told and "accuracy" in good
     assert any(f"failed: {told}" in line for line in lines)
+    assert [cell.method for cell in runner.failed()] == ["dense"]
+    assert tiny_grid.runner(tmp_path, ["teacher"]).failed() == []
     monkeypatch.setitem(METHODS, "dense", original)
-    rows = tiny_grid.runner(tmp_path, ["dense", "teacher"]).run()
-    assert not [row for row in rows if "error" in row]
+    runner = tiny_grid.runner(tmp_path, ["dense", "teacher"])
+    rows = runner.run()
+    assert not [row for row in rows if "error" in row] and runner.failed() == []
 
 
 @pytest.mark.parametrize(
@@ -137,6 +141,20 @@ def test_weight_pruning_may_leave_its_ends_dense(tmp_path, monkeypatch, dense_en
     ]
     assert [zeros[0] > 0.3, zeros[-1] > 0.3] == [not dense_ends] * 2
     assert min(zeros[1:-1]) > 0.3
+
+
+def test_weight_pruning_begins_and_ends_when_the_cascade_does(tmp_path, monkeypatch):
+    told = []
+
+    def prune_weights(*args, **options):
+        told.append((options["begin"], options["end"]))
+        return sparsity.prune_weights(*args, **options)
+
+    monkeypatch.setattr(methods, "prune_weights", prune_weights)
+    for begin, end in ((0.5, 0.75), (0.9, 0.95)):
+        folder = tmp_path / str(begin)
+        tiny_grid.runner(folder, ["weight_pruning"], begin=begin, end=end, epochs=2).run()
+    assert told == [(4, 6), (7, 8)]  # of 8 joint steps
 
 
 def test_another_teacher_than_that_of_finished_cells_is_refused(tmp_path):
