@@ -75,8 +75,8 @@ def own_arrays(path: str) -> ImageArrays:
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {name: stored[name] for name in stored if name in (*_ARRAYS, _CLASSES)}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise ValueError(
+    except (zipfile.BadZipFile, EOFError, OSError, TypeError, ValueError) as error:
+        raise ValueError(  # TypeError: one array, as .npy files hold
             f"'{path}' is damaged, or no .npz file of plain arrays: {error}"
         ) from error
     return checked_arrays(path, found)

@@ -208,10 +208,11 @@ def _write(model, folder, formats, quantize, batches, bar):
 
 def _difference(expected, given):
     """How far outputs are off: dict."""
-    difference = max(
-        float(np.abs(one - other).max()) for one, other in zip(expected, given, strict=True)
-    )
-    scale = max(1.0, *(float(np.abs(values).max()) for values in expected))
+    expected, given = ([values.astype("float64") for values in each] for each in (expected, given))
+    pairs = zip(expected, given, strict=True)
+    # NumPy's maximum of what holds a NaN is NaN.
+    difference = float(np.max([np.abs(one - other).max() for one, other in pairs]))
+    scale = float(np.max([1.0, *(np.abs(values).max() for values in expected)]))
     found = {"max_difference": difference, "relative_difference": difference / scale}
     if len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1:  # a classifier
         same = expected[0].argmax(-1) == given[0].argmax(-1)

@@ -113,7 +113,13 @@ class Surgeon:
 
     def _config(self, operation, flow, keep):
         """An operation's config with the channel counts of `keep`."""
-        config = operation.get_config()
+        try:
+            config = operation.get_config()
+        except NotImplementedError as error:
+            raise SurgeryError(
+                f"Layer '{operation.name}' ({type(operation).__name__}) cannot be made anew: it "
+                "has no get_config() for what its __init__ takes. Give it one."
+            ) from error
         if any(isinstance(v, dict) and "build_config" in v for v in config.values()):
             # The layers inside would be built at once, with the shapes they had.
             config = _without_build_configs(config)

@@ -89,6 +89,10 @@ def test_damaged_and_absent_files_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="images.npz' is damaged, or no .npz file"):
         load(str(path), batch_size=4)
+    with path.open("wb") as file:
+        np.save(file, np.zeros((4, 8, 8, 3), "uint8"))
+    with pytest.raises(ValueError, match="images.npz' is damaged, or no .npz file"):
+        load(str(path), batch_size=4)
 
 
 def test_a_folder_of_images(folder):

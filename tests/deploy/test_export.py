@@ -138,6 +138,29 @@ def test_a_file_that_gives_something_else_fails_the_export(tmp_path, monkeypatch
     assert not list((tmp_path / "out").iterdir()) and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("output", ["first", "second"])
+def test_a_file_that_gives_nan_in_any_output_fails_the_export(tmp_path, monkeypatch, output):
+    model, write = two_branches(), formats.write_saved_model
+
+    def write_another(model, path):
+        other = keras.models.clone_model(model)
+        other.set_weights(model.get_weights())
+        head = other.layers[-1 if output == "first" else -2]
+        head.set_weights([np.full_like(weight, np.nan) for weight in head.get_weights()])
+        write(other, path)
+
+    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    with pytest.raises(ExportError, match="differ by nan of the largest"):
+        export(model, tmp_path / "out", FILES)
+
+
+def test_outputs_may_be_boolean(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(3)(inputs) > 0.5)
+    manifest = export(model, tmp_path / "out", "litert")
+    assert manifest["parity"]["litert"]["max_difference"] == 0.0
+
+
 def test_an_eight_bit_classifier_must_agree(tmp_path):
     model = networks.small_convnet()
     x, _ = networks.examples_for(model, 32)

@@ -93,11 +93,18 @@ class _NoConfig(layers.Layer):
         return layers.Layer.get_config(self)
 
 
-def test_layer_that_cannot_be_made_again_is_named():
+class _TakesAFunction(_NoConfig):
+    get_config = layers.Layer.get_config
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument"), [(_NoConfig, 2.0), (_TakesAFunction, keras.Variable(2.0))]
+)
+def test_layer_that_cannot_be_made_again_is_named(kind, argument):
     inputs = keras.Input((4,))
-    x = _NoConfig(2.0, name="custom")(layers.Dense(4, name="first")(inputs))
+    x = kind(argument, name="custom")(layers.Dense(4, name="first")(inputs))
     model = keras.Model(inputs, layers.Dense(2)(x))
-    with pytest.raises(kc.SurgeryError, match=r"(?s)'custom' \(_NoConfig\).*get_config"):
+    with pytest.raises(kc.SurgeryError, match=rf"(?s)'custom' \({kind.__name__}\).*get_config"):
         kc.Surgeon(model).extract({})
 
 

@@ -46,7 +46,8 @@ def reduction(operation, inputs, call):
         return Flow([call.fixed()])
     axes = positive_axes(operation.axis, len(x.shape))
     if x.axis not in axes:
-        before = 0 if operation.keepdims else sum(axis < x.axis for axis in axes)
+        keeps_axes = getattr(operation, "keepdims", False)  # CountNonzero never does
+        before = 0 if keeps_axes else sum(axis < x.axis for axis in axes)
         return Flow([call.output(x.labels, x.axis - before)])
     if call.kind != "Sum":
         raise KeepWhole(f"{call.kind} over channels")

@@ -180,6 +180,9 @@ OPERATIONS = {
     "mean_of_positions": lambda: chain(lambda x: ops.mean(x, axis=[1, 2])),
     "mean_keepdims": lambda: chain(lambda x: x - ops.mean(x, axis=(1, 2), keepdims=True)),
     "max_of_rows": lambda: chain(lambda x: ops.max(x, axis=1), layers.Dense(4)),
+    "count_of_rows": lambda: chain(
+        lambda x: ops.cast(ops.count_nonzero(x, axis=1), "float32"), layers.Dense(4)
+    ),
     "sum_of_channels": lambda: chain(lambda x: ops.sum(x, axis=-1, keepdims=True)),
     "hand_made_silu": lambda: chain(
         lambda x: x * ops.relu6(x + 3.0) * (1.0 / 6.0), layers.Conv2D(4, 1)
