@@ -7,7 +7,13 @@ import sys
 
 from absl import app, flags, logging
 
-from keras_cascade import DataError, ExportError, NonFiniteLossError, TrainingInterrupted
+from keras_cascade import (
+    DataError,
+    ExportError,
+    NonFiniteLossError,
+    SurgeryError,
+    TrainingInterrupted,
+)
 
 
 class Terminated(KeyboardInterrupt):
@@ -54,6 +60,7 @@ def run(main, on_interrupt="Interrupted.", *, arguments=(), argv=None, program=N
             DataError,
             ExportError,
             NonFiniteLossError,
+            SurgeryError,
         ) as error:
             if verbose:
                 raise

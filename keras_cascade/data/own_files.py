@@ -12,6 +12,7 @@ from keras_cascade.data.sources import Source, array_source, image_folder_source
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _CLASSES = "classes"
 # What TensorFlow decodes, by its first bytes.
+_READ, _NOT_READ = (".jpg", ".jpeg", ".png"), (".gif", ".bmp", ".webp", ".tif", ".tiff")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
 
@@ -19,8 +20,10 @@ def is_own(name: str) -> bool:
     """Whether a data set's name is the path of an `.npz` file or of a folder.
 
     A folder needs a slash, "./flowers", so that none takes the place of a data set of its name.
+    What begins as only paths do is one, whether there is such a folder or not.
     """
-    return name.endswith(".npz") or (os.sep in name and os.path.isdir(name))
+    is_path = name.startswith((os.sep, os.curdir + os.sep, os.pardir + os.sep))
+    return name.endswith(".npz") or is_path or (os.sep in name and os.path.isdir(name))
 
 
 def own_source(path: str, max_train_examples: int | None) -> Source:
@@ -28,14 +31,14 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
 
     Args:
         path: a file as `own_arrays` takes it. Or a folder with train/ and test/ (or validation/),
-            in each a folder of JPEG, PNG, GIF or BMP files for every class.
+            in each a folder of JPEG or PNG files for every class.
         max_train_examples: keep the first so many; None is all.
 
     Returns:
         A `Source`.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file or folder.
         ValueError: it holds something else, named in the message.
         ImportError: tensorflow or, for folders, tensorflow_datasets is not installed.
 
@@ -48,11 +51,17 @@ def own_source(path: str, max_train_examples: int | None) -> Source:
     """
     if path.endswith(".npz"):
         return array_source(own_arrays(path), max_train_examples)
-    source = image_folder_source(path, max_train_examples)
+    if not os.path.isdir(path):
+        raise FileNotFoundError(f"There is no folder '{path}'.")
     for file in sorted(pathlib.Path(path).rglob("*")):
-        if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".gif", ".bmp"):
+        if file.suffix.lower() in _READ:
             _check_signature(file)
-    return source
+        elif file.suffix.lower() in _NOT_READ:
+            raise ValueError(
+                f"'{file}' would be left out: of a folder, {', '.join(_READ)} files are read. "
+                "Convert it to PNG, or move it away."
+            )
+    return image_folder_source(path, max_train_examples)
 
 
 def own_arrays(path: str) -> ImageArrays:

@@ -95,6 +95,18 @@ def test_damaged_and_absent_files_are_named(tmp_path):
         load(str(path), batch_size=4)
 
 
+@pytest.mark.parametrize("path", ["./no_such_folder", "/no/such/folder", "../no_such_folder"])
+def test_a_folder_that_is_not_there_is_named(path):
+    with pytest.raises(FileNotFoundError, match=f"There is no folder '{path}'"):
+        load(path, batch_size=4)
+
+
+def test_images_that_would_be_left_out_are_named(folder):
+    (folder / "train" / "left_out.gif").write_bytes(b"GIF89a")
+    with pytest.raises(ValueError, match="left_out.gif' would be left out: .* Convert it to PNG"):
+        load(str(folder), batch_size=4)
+
+
 def test_a_folder_of_images(folder):
     data = load(str(folder), batch_size=4, image_size=16)
     assert (data.classes, data.input_shape) == (2, (16, 16, 3))
