@@ -67,8 +67,9 @@ def main():
             claims = page_claims.claims(sections, FLAGS.references)
             report.replace_section(FLAGS.page, "claims", claims)
             overview = page_overview.overview(sections)
-            for path in (FLAGS.readme, FLAGS.page) if overview else ():
-                report.replace_section(path, "overview", overview)
+            if overview:
+                for path in (FLAGS.readme, FLAGS.page):
+                    report.replace_section(path, "overview", overview)
         written += len(sections)
     if not written:
         raise ValueError(f"There are no results in '{folder}': run experiments/run.py first.")

@@ -11,8 +11,9 @@ from keras_cascade.data.sources import Source, array_source, image_folder_source
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _CLASSES = "classes"
-# What TensorFlow decodes, by its first bytes.
+# Of a folder's images TFDS lists some by their endings, and passes over the others in silence.
 _READ, _NOT_READ = (".jpg", ".jpeg", ".png"), (".gif", ".bmp", ".webp", ".tif", ".tiff")
+# What TensorFlow decodes, by its first bytes.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 
 

@@ -7,14 +7,11 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from broken_off import Dies, Killed
 
 import keras_cascade as kc
 
 EPOCHS, STEPS = 5, 4
-
-
-class Killed(Exception):
-    pass
 
 
 class _EndsAfter(keras.callbacks.Callback):
@@ -32,12 +29,6 @@ class _EndsAfter(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self._best is not None:
             self.model.set_weights(self._best)
-
-
-class _Dies(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == 1:
-            raise Killed
 
 
 def _fit(folder, *callbacks, backup=None):
@@ -72,18 +63,9 @@ def test_a_run_that_is_over_is_not_trained_on(tmp_path, epochs):
 
 def test_a_run_ended_in_an_epoch_that_was_gone_on_with_is_over(tmp_path):
     whole = _fit(tmp_path / "whole", _EndsAfter(2))
-
-    class DiesInSecond(_Dies):
-        def on_epoch_begin(self, epoch, logs=None):
-            self.epoch = epoch
-
-        def on_train_batch_end(self, batch, logs=None):
-            if self.epoch == 1:
-                super().on_train_batch_end(batch)
-
     ends, folder = _EndsAfter(2), tmp_path / "killed"
     with pytest.raises(Killed):
-        _fit(folder, ends, DiesInSecond(), backup=kc.TrainingBackup(folder, every=1))
+        _fit(folder, ends, Dies(STEPS + 2), backup=kc.TrainingBackup(folder, every=1))
     _assert_same(_fit(folder, ends, backup=kc.TrainingBackup(folder, every=1)), whole)
 
 

@@ -5,26 +5,12 @@ import networks
 import numpy as np
 import pytest
 import tensorflow as tf
+from broken_off import Dies, Killed
 
 import keras_cascade as kc
 from keras_cascade.cascade.run_length import RunLengthCallback
 
 EPOCHS, STEPS = 3, 4
-
-
-class Killed(Exception):
-    pass
-
-
-class _Dies(keras.callbacks.Callback):
-    def __init__(self, step):
-        super().__init__()
-        self._left = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._left -= 1
-        if not self._left:
-            raise Killed
 
 
 def _fit(make_trainer, folder, callbacks, kill_after=None):
@@ -39,7 +25,7 @@ def _fit(make_trainer, folder, callbacks, kill_after=None):
         lambda epochs: batches,
         steps_per_epoch=STEPS,
         epochs=EPOCHS,
-        callbacks=[*callbacks, *([_Dies(kill_after)] if kill_after else [])],
+        callbacks=[*callbacks, *([Dies(kill_after)] if kill_after else [])],
         verbose=0,
     )
     return [keras.ops.convert_to_numpy(variable) for variable in trainer.weights]

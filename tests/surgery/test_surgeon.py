@@ -93,18 +93,22 @@ class _NoConfig(layers.Layer):
         return layers.Layer.get_config(self)
 
 
-class _TakesAFunction(_NoConfig):
+class _TakesAVariable(_NoConfig):
     get_config = layers.Layer.get_config
 
 
 @pytest.mark.parametrize(
-    ("kind", "argument"), [(_NoConfig, 2.0), (_TakesAFunction, keras.Variable(2.0))]
+    ("kind", "argument", "message"),
+    [
+        (_NoConfig, 2.0, r"from its config: .*Give it a get_config\(\) that"),
+        (_TakesAVariable, keras.Variable(2.0), r"it has no get_config\(\) for what"),
+    ],
 )
-def test_layer_that_cannot_be_made_again_is_named(kind, argument):
+def test_layer_that_cannot_be_made_again_is_named(kind, argument, message):
     inputs = keras.Input((4,))
     x = kind(argument, name="custom")(layers.Dense(4, name="first")(inputs))
     model = keras.Model(inputs, layers.Dense(2)(x))
-    with pytest.raises(kc.SurgeryError, match=rf"(?s)'custom' \({kind.__name__}\).*get_config"):
+    with pytest.raises(kc.SurgeryError, match=rf"(?s)'custom' \({kind.__name__}\).*{message}"):
         kc.Surgeon(model).extract({})
 
 
