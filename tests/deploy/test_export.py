@@ -161,20 +161,22 @@ def test_outputs_may_be_boolean(tmp_path):
     assert manifest["parity"]["litert"]["max_difference"] == 0.0
 
 
-def test_an_eight_bit_classifier_must_agree(tmp_path):
-    model = networks.small_convnet()
+def test_an_eight_bit_classifier_must_agree(tmp_path, monkeypatch):
+    model, write = networks.small_convnet(), formats.write_saved_model
     x, _ = networks.examples_for(model, 32)
-    wrong = 1000 * x  # the ranges of activations are of other data than what is compared
-    with pytest.raises(ExportError, match="int8 file agrees .* on the class of .* below 100.1%"):
-        export(
-            model,
-            tmp_path / "out",
-            "litert",
-            quantize="int8",
-            representative_data=wrong,
-            min_agreement=1.001,
-        )
-    assert not list(tmp_path.iterdir())
+    options = {"quantize": "int8", "representative_data": x, "min_agreement": 0.9}
+    export(model, tmp_path / "agrees", "litert", **options)
+
+    def write_another(model, path):
+        other = keras.models.clone_model(model)
+        *weights, kernel, bias = model.get_weights()
+        other.set_weights([*weights, -kernel, -bias])
+        write(other, path)
+
+    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    with pytest.raises(ExportError, match="int8 file agrees .* on the class of .* below 90.0%"):
+        export(model, tmp_path / "out", "litert", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["agrees"]
 
 
 def test_a_failed_write_leaves_the_former_export(tmp_path, monkeypatch):
