@@ -19,6 +19,11 @@ ONLY_ON = {
     "layer_of_positions_normalization": pytest.mark.only_on(
         "tensorflow", "jax", reason="Keras on PyTorch normalises the last axes, whatever axis says"
     ),
+    "count_of_rows": pytest.mark.only_on(
+        "tensorflow",
+        "jax",
+        reason="Keras on PyTorch hands back what count_nonzero counts transposed",
+    ),
     "multi_head_wide": pytest.mark.only_on(
         "tensorflow", "torch", reason="JAX's fused attention takes values as wide as keys only"
     ),
