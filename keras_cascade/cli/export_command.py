@@ -20,6 +20,14 @@ flags.DEFINE_string(
     None,
     "An .npy file of inputs as the model gets them, to calibrate and compare by.",
 )
+flags.DEFINE_float(
+    "min_agreement",
+    None,
+    "Judge an 8-bit classifier by the least share of examples on which it names the same class, "
+    "not by the largest difference. Without it: 0.9, if its outputs are probabilities.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 flags.DEFINE_string("output_dir", None, "The folder to write.")
 flags.mark_flag_as_required("output_dir")
 flags.adopt_module_key_flags(files)
@@ -39,6 +47,7 @@ def main(path):
             FLAGS.formats,
             quantize=FLAGS.quantize,
             representative_data=examples,
+            min_agreement=FLAGS.min_agreement,
             pruning=record,
             verbose=True,
         )

@@ -10,7 +10,7 @@ from absl import flags
 
 from keras_cascade.deploy import write_keras
 from keras_cascade.profile import profile
-from keras_cascade.report import writable_folder, write_json
+from keras_cascade.report import whole_file, writable_folder, write_json
 
 SIZES = ("params", "not zero", "MACs", "bytes")
 
@@ -85,14 +85,11 @@ def write_pruned(model, path, record):
         record: see `keras_cascade.pruning_record`.
 
     Raises:
-        OSError: the folder cannot be written; neither file is there then.
+        OSError: the folder cannot be written; what was there before, of both, still is.
     """
-    write_keras(model, path)
-    try:
-        write_json(record_path(path), record)
-    except OSError:
-        path.unlink()
-        raise
+    with whole_file(path) as model_file, whole_file(record_path(path)) as record_file:
+        write_keras(model, model_file)
+        write_json(record_file, record)
 
 
 def read_record(path):

@@ -35,6 +35,7 @@ _OPENERS = {
 }
 # Largest difference, relative to the largest output (at least 1).
 _TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 0.1, "int8": 0.2}
+_LEAST_AGREEMENT = 0.9
 
 
 def export(
@@ -45,7 +46,7 @@ def export(
     quantize: Quantization | None = None,
     representative_data: Any = None,
     tolerance: float | None = None,
-    min_agreement: float = 0.9,
+    min_agreement: float | None = None,
     pruning: Record | None = None,
     verbose: bool = False,
 ) -> Record:
@@ -66,10 +67,11 @@ def export(
             them to find the ranges of activations; all files are compared on them. Without them
             the comparison is on random numbers.
         tolerance: largest |difference| of an output allowed, as a fraction of max(1, max |y|);
-            None: 1e-4, for float16 1e-2, for dynamic 0.1, for int8 0.2. A classifier that is
-            quantized to 8 bits is judged by `min_agreement` instead, unless it is given.
-        min_agreement: least share of the examples on which an 8-bit classifier has the largest
-            output in the same place.
+            None: 1e-4, for float16 1e-2, for dynamic 0.1, for int8 0.2.
+        min_agreement: by what an 8-bit file is judged instead where `tolerance` is not given: the
+            least share of the examples on which the largest output is in the same place. None: 0.9
+            where the only output is the probabilities of classes, which add up to 1. Give it for
+            a classifier whose output is logits.
         pruning: what the manifest says of how the model was pruned; see `pruning_record`.
         verbose: whether to show a progress bar: each file is written, then run.
 
@@ -80,10 +82,9 @@ def export(
         TypeError: not a plain `keras.Model`: a trainer, or one that is still masked.
         ValueError: an unknown format or quantization, int8 without examples, examples of another
             shape, a path that holds something else.
-        ExportError: a format cannot hold the model, or a file gives something else than the
-            model; nothing is left of the export.
+        ExportError: Keras runs on PyTorch, or on JAX and "onnx" is asked for; a format cannot hold
+            the model, or a file gives something else than the model. Nothing is left of the export.
         ImportError: a runtime is not installed; the message says which extra brings it.
-        RuntimeError: Keras runs on PyTorch, or on JAX and "onnx" is asked for.
         OSError: the folder cannot be written.
 
     Example:
@@ -108,6 +109,9 @@ def export(
         examples = file_formats.examples_of(model, representative_data)
     batches = file_formats.batches_of(model, examples)
     expected = _joined(_outputs_of(model, batch) for batch in batches)
+    if min_agreement is None and _are_probabilities(expected):
+        min_agreement = _LEAST_AGREEMENT
+    limits = (tolerance, min_agreement)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp_"))
     bar = keras.utils.Progbar(2 * len(names), verbose=int(verbose))
@@ -119,7 +123,7 @@ def export(
             given = _joined(run(batch) for batch in batches)
             parity[name] = _difference(expected, given)
             kind = quantize if name == "litert" else None
-            _check_parity(f"{kind or name} file", parity[name], kind, tolerance, min_agreement)
+            _check_parity(f"{kind or name} file", parity[name], kind, limits)
             bar.add(1)
         content = _manifest(model, folder, parity, quantize, pruning)
         content["examples"] = "given" if representative_data is not None else "random"
@@ -220,9 +224,18 @@ def _difference(expected, given):
     return found
 
 
-def _check_parity(file, found, quantize, tolerance, min_agreement):
-    agreement = found.get("top1_agreement")
-    if agreement is not None and quantize in ("dynamic", "int8") and tolerance is None:
+def _are_probabilities(outputs):
+    """Whether the only output is that of a classifier, after the softmax."""
+    (first, *others) = outputs
+    if others or first.ndim != 2 or first.shape[1] < 2 or not (first >= 0).all():
+        return False
+    return np.allclose(first.sum(axis=1), 1.0, atol=1e-2)
+
+
+def _check_parity(file, found, quantize, limits):
+    agreement, (tolerance, min_agreement) = found.get("top1_agreement"), limits
+    by_class = quantize in ("dynamic", "int8") and tolerance is None and agreement is not None
+    if by_class and min_agreement is not None:
         if agreement < min_agreement:
             raise ExportError(
                 f"The {file} agrees with the model on the class of {agreement:.1%} of the "
@@ -232,10 +245,11 @@ def _check_parity(file, found, quantize, tolerance, min_agreement):
         return
     allowed = _TOLERANCES[quantize] if tolerance is None else tolerance
     if not found["relative_difference"] <= allowed:  # NaN is no parity either
+        other = f" A classifier may be judged by min_agreement={_LEAST_AGREEMENT} instead."
         raise ExportError(
             f"The outputs of the {file} and of the model differ by "
             f"{found['relative_difference']:.2e} of the largest, more than tolerance={allowed:g} "
-            "allows; nothing was exported."
+            f"allows; nothing was exported.{other if by_class else ''}"
         )
 
 

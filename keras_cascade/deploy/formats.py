@@ -21,13 +21,16 @@ _BATCH = 16
 
 
 class ExportError(RuntimeError):
-    """A model that a format cannot hold, or a file that does not give what the model gives."""
+    """A format that cannot be written here or hold the model, or a file that gives something else.
+
+    Something else than the model gives, that is, on the same examples.
+    """
 
 
 def check_backend():
-    """Raises RuntimeError where Keras cannot export (3.15.1 on PyTorch 2.13)."""
+    """Raises ExportError where Keras cannot export (3.15.1 on PyTorch 2.13)."""
     if keras.backend.backend() == "torch":
-        raise RuntimeError(
+        raise ExportError(
             "No SavedModel, LiteRT or ONNX file is written while Keras runs on PyTorch. Save the "
             "model with model.save('model.keras'), then load and export that with "
             "KERAS_BACKEND=tensorflow."
@@ -94,9 +97,9 @@ def write_onnx(model, path):
 
 
 def require_onnx():
-    """Raises ImportError, or RuntimeError, unless ONNX files can be written and run."""
+    """Raises ImportError, or ExportError, unless ONNX files can be written and run."""
     if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
+        raise ExportError(
             "ONNX files are written while Keras runs on TensorFlow. Save the model with "
             "model.save('model.keras'), then load and export that with KERAS_BACKEND=tensorflow."
         )

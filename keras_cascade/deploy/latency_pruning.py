@@ -52,7 +52,7 @@ def prune_to_latency(
     Raises:
         ValueError: the model is as fast already, or cannot be made so fast; and as `prune`.
         ImportError: LiteRT is not installed (the extra `litert`).
-        RuntimeError: Keras runs on PyTorch, which writes no LiteRT files.
+        ExportError: Keras runs on PyTorch, which writes no LiteRT files.
 
     Example:
 
@@ -72,22 +72,32 @@ def prune_to_latency(
         register_budget(budget, LatencyTable(threads=threads, quantize=quantize, cache=cache))
         graph = ChannelGraph(model)
         scored, surgeon = OneShot(graph, budget, **choices), Surgeon(model, graph)
-        tried = []
+        tried, reachable = [], scored.reachable()
         for _ in range(_ROUNDS):
-            masks = scored.masks(1 - left)
+            amount = min(1 - left, reachable)
+            masks = scored.masks(amount)
             small = surgeon.extract(masks)
             reached = stopwatch.milliseconds(small)
             off = abs(reached / milliseconds - 1)
             tried.append((off, small, masks, reached))
             if off <= tolerance / 4:  # the rest is for what measuring anew finds
                 break
+            at_floors = amount == reachable and reached > milliseconds
+            if at_floors:
+                break
             # Latency goes with a power of what is predicted to be left, at first unknown.
+            left = 1 - amount
             power = np.clip(np.log(reached / stopwatch.whole) / np.log(left), 0.5, 3.0)
             left = min(left * (milliseconds / reached) ** (1 / power), 0.999)
     off, small, masks, reached = min(tried, key=lambda one: one[0])
+    if off > tolerance and at_floors:
+        raise ValueError(
+            f"With every channel removed that may be, '{model.name}' takes {reached:.3g} ms, more "
+            f"than {milliseconds}. Lower min_channels or round_to, or keep fewer layers whole."
+        )
     if off > tolerance:
         raise ValueError(
-            f"The nearest that {_ROUNDS} rounds came to {milliseconds} ms is {reached:.3g} ms. "
+            f"The nearest that {len(tried)} rounds came to {milliseconds} ms is {reached:.3g} ms. "
             "Raise the tolerance, lower round_to, or measure on a machine that does nothing else."
         )
     return small, masks, reached

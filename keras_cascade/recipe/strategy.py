@@ -20,9 +20,9 @@ def distribution_scope(name: str) -> tuple[contextlib.AbstractContextManager[Any
         A context manager, and the number of replicas.
 
     Raises:
-        ValueError: another name, a number below 1, or more replicas than there are GPUs.
-        RuntimeError: TensorFlow has run already, and has no such logical devices; or Keras does
-            not run on TensorFlow.
+        ValueError: another name, a number below 1, more replicas than there are GPUs, or a
+            strategy of TensorFlow where Keras runs on something else.
+        RuntimeError: TensorFlow has run already, and has no such logical devices.
 
     Example:
 
@@ -50,7 +50,7 @@ def distribution_scopes(name: str) -> tuple[ContextMaker, int]:
             f"Unknown strategy '{name}': use none, mirrored, or mirrored:N with N replicas."
         )
     if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
+        raise ValueError(
             f"strategy={name} is one of tf.distribute: set KERAS_BACKEND=tensorflow (it is "
             f"{keras.backend.backend()}), or use strategy=none."
         )

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 from keras_cascade.typing import Path
@@ -11,15 +12,19 @@ from keras_cascade.typing import Path
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[pathlib.Path]:
-    """Has a file written under a temporary name in the same folder and renames it at the end.
+    """Has a file written in a hidden folder beside it, and moves it to its place at the end.
 
-    After an error nothing of it is left, and what was there before still is.
+    After an error nothing of it is left, and what was there before still is. Of several that write
+    one file at once, the last to end wins, with a whole one.
 
     Args:
         path: of the file.
 
     Yields:
-        The temporary `pathlib.Path`, to be written within the block.
+        The temporary `pathlib.Path`, of the same name, to be written within the block.
+
+    Raises:
+        OSError: the folder is not there, or cannot be written.
 
     Example:
 
@@ -29,12 +34,10 @@ def whole_file(path: Path) -> Iterator[pathlib.Path]:
     ```
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp_") as folder:
+        temporary = pathlib.Path(folder, path.name)
         yield temporary
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def sha256_of(path: pathlib.Path) -> str:

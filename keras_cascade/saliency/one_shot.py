@@ -179,6 +179,10 @@ class OneShot:
         self._ranking.check(amount)  # before the scores, which can take long
         return self._ranking.graph.masks(self._ranking.keep(self._scores, amount))
 
+    def reachable(self) -> float:
+        """The largest amount that the floors allow."""
+        return self._ranking.reachable()
+
     @functools.cached_property
     def _scores(self):
         graph = self._ranking.graph

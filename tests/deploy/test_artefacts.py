@@ -5,12 +5,18 @@ import networks
 import numpy as np
 import pytest
 
-from keras_cascade.deploy import formats, open_interpreter, write_keras, write_litert
+from keras_cascade.deploy import (
+    ExportError,
+    formats,
+    open_interpreter,
+    write_keras,
+    write_litert,
+)
 
 
 @pytest.mark.only_on("torch", reason="the others write LiteRT files")
 def test_no_litert_file_on_pytorch(tmp_path):
-    with pytest.raises(RuntimeError, match="while Keras runs on PyTorch.*KERAS_BACKEND"):
+    with pytest.raises(ExportError, match="while Keras runs on PyTorch.*KERAS_BACKEND"):
         write_litert(networks.small_convnet(), tmp_path / "student.tflite")
     assert not list(tmp_path.iterdir())
 
@@ -18,6 +24,7 @@ def test_no_litert_file_on_pytorch(tmp_path):
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     model, path = networks.small_convnet(), tmp_path / "student.keras"
     write_keras(model, path)
+    path.with_name("tmp_student.keras").write_text("another's")
 
     def fails(self, path, **kwargs):
         with open(path, "wb") as file:
@@ -27,7 +34,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
         patch.setattr(keras.Model, "save", fails)
         write_keras(model, path)
-    assert list(tmp_path.iterdir()) == [path]
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, "tmp_student.keras"}
+    assert path.with_name("tmp_student.keras").read_text() == "another's"
     for saved, weight in zip(
         keras.saving.load_model(path).get_weights(), model.get_weights(), strict=True
     ):

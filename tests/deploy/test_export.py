@@ -65,7 +65,7 @@ def test_an_export_is_whole_and_says_what_it_is(tmp_path):
 
 @pytest.mark.only_on("jax", reason="the others do, or write nothing")
 def test_no_onnx_on_jax(tmp_path):
-    with pytest.raises(RuntimeError, match="ONNX files are written .* KERAS_BACKEND=tensorflow"):
+    with pytest.raises(ExportError, match="ONNX files are written .* KERAS_BACKEND=tensorflow"):
         export(pruned(), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
@@ -161,10 +161,14 @@ def test_outputs_may_be_boolean(tmp_path):
     assert manifest["parity"]["litert"]["max_difference"] == 0.0
 
 
-def test_an_eight_bit_classifier_must_agree(tmp_path, monkeypatch):
+@pytest.mark.parametrize("probabilities", [True, False])
+def test_an_eight_bit_classifier_must_agree(tmp_path, monkeypatch, probabilities):
     model, write = networks.small_convnet(), formats.write_saved_model
+    if probabilities:
+        model = keras.Model(model.inputs, layers.Softmax()(model.output))
     x, _ = networks.examples_for(model, 32)
-    options = {"quantize": "int8", "representative_data": x, "min_agreement": 0.9}
+    options = {"quantize": "int8", "representative_data": x}
+    options |= {} if probabilities else {"min_agreement": 0.9}
     export(model, tmp_path / "agrees", "litert", **options)
 
     def write_another(model, path):
@@ -177,6 +181,25 @@ def test_an_eight_bit_classifier_must_agree(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="int8 file agrees .* on the class of .* below 90.0%"):
         export(model, tmp_path / "out", "litert", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["agrees"]
+
+
+def test_eight_bits_of_other_outputs_must_be_near(tmp_path, monkeypatch):
+    """The largest output is in the same place, fifty times what it was."""
+    model, write = networks.small_convnet(), formats.write_saved_model
+    x, _ = networks.examples_for(model, 32)
+    options = {"quantize": "int8", "representative_data": x}
+    export(model, tmp_path / "near", "litert", **options)
+
+    def write_another(model, path):
+        other = keras.models.clone_model(model)
+        *weights, kernel, bias = model.get_weights()
+        other.set_weights([*weights, 50 * kernel, 50 * bias])
+        write(other, path)
+
+    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    with pytest.raises(ExportError, match="tolerance=0.2 allows.* min_agreement=0.9 instead"):
+        export(model, tmp_path / "out", "litert", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["near"]
 
 
 def test_a_failed_write_leaves_the_former_export(tmp_path, monkeypatch):

@@ -152,6 +152,6 @@ def test_xla_is_off_on_a_tensorflow_cpu_unless_asked_for():
 
 @pytest.mark.only_on("jax", "torch", reason="TensorFlow has strategies")
 def test_strategies_need_tensorflow():
-    with pytest.raises(RuntimeError, match="set KERAS_BACKEND=tensorflow"):
+    with pytest.raises(ValueError, match="set KERAS_BACKEND=tensorflow"):
         recipe.distribution_scope("mirrored:2")
     assert recipe.distribution_scope("none")[1] == 1
