@@ -12,6 +12,7 @@ from absl import flags
 
 from keras_cascade import report
 from keras_cascade.cli import user_errors
+from keras_cascade.report.summary import WITHOUT_EFFECT
 
 flags.DEFINE_list("runs", None, "Output folders of runs that differ in their seed only.")
 flags.DEFINE_string("output", None, "Where to write: NAME.json and NAME.png.")
@@ -27,22 +28,22 @@ def main():
     summary = report.summarise(runs)
     output = pathlib.Path(FLAGS.output)
     report.writable_folder(output.parent)
-    configuration = dict(runs[0]["configuration"])
-    for personal in ("seed", "output_dir", "data_dir"):
-        configuration.pop(personal)
+    alike = runs[0]["configuration"].items()
+    configuration = {k: v for k, v in alike if k not in ("seed", *WITHOUT_EFFECT)}
     seconds = [run["seconds"] for run in runs]
     report.write_json(
         output.with_suffix(".json"),
         {
             "summary": summary,
             "rows": [row for run in runs for row in run["rows"]],
-            "differences": [run["differences"] for run in runs],
+            "differences": [run.get("differences") for run in runs],  # of exports, if there are
             "configuration": configuration,
             "seconds": seconds,
             "versions": runs[0]["versions"],
         },
     )
-    title = f"{configuration['model']} on {configuration['dataset']}, {len(runs)} seeds"
+    model = configuration.get("teacher") or configuration["model"]
+    title = f"{model} on {configuration['dataset']}, {len(runs)} seeds"
     points = [
         {**row, "accuracy": row["accuracy"] / 100, "accuracy_std": (row["accuracy_std"] or 0) / 100}
         for row in summary

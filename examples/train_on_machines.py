@@ -16,11 +16,14 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import quiet_start  # isort: skip
 
+import time
+
 import keras
 from absl import flags
 
 from keras_cascade import data, models, recipe, report
-from keras_cascade.cli import user_errors
+from keras_cascade.cli import commands, user_errors
+from keras_cascade.deploy import write_keras
 from keras_cascade.surgery import copy_model
 from keras_cascade.table import text_table
 
@@ -47,6 +50,7 @@ def main():
     settings = _settings()
     is_first = FLAGS.process_id == 0
     output_dir = report.writable_folder(FLAGS.output_dir) if is_first else None
+    started = time.monotonic()
     _join()
     keras.utils.set_random_seed(FLAGS.seed)
     images = data.load(
@@ -62,8 +66,17 @@ def main():
     # All processes do all of this: one that left something out would keep the others waiting.
     student, rows, history = _trained(images, settings, show_progress=is_first)
     if is_first:
-        student.save(output_dir / "student.keras")
-        report.write_json(output_dir / "results.json", {"rows": rows, "history": history})
+        write_keras(student, output_dir / "student.keras")
+        key_flags = FLAGS.get_key_flags_for_module(__name__)
+        results = {
+            "rows": rows,
+            "history": history,
+            "command": commands.command_line(),
+            "seconds": round(time.monotonic() - started, 1),
+            "configuration": {flag.name: flag.value for flag in key_flags},
+            "versions": report.versions(),
+        }
+        report.write_json(output_dir / report.RESULTS, results)
         print(f"\n{_table(rows)}\n\nWrote student.keras and results.json to {output_dir}.")
 
 

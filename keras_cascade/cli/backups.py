@@ -1,11 +1,7 @@
 """The backups of a script that trains in several stages, and the flags it must be given again."""
 
 from keras_cascade.recipe import StageBackups
-
-# What may differ between a run and the one that goes on with it.
-_FREE = {
-    "output_dir", "data_dir", "log_dir", "resume", "backup_every", "verbosity", "allow_unsafe",
-}  # fmt: skip
+from keras_cascade.report.summary import WITHOUT_EFFECT
 
 
 def backups_of_run(folder, configuration, every, resume):
@@ -20,7 +16,7 @@ def backups_of_run(folder, configuration, every, resume):
     Raises:
         ValueError: the folder holds a run of another configuration.
     """
-    fixed = {name: value for name, value in configuration.items() if name not in _FREE}
+    fixed = {name: value for name, value in configuration.items() if name not in WITHOUT_EFFECT}
     backups = StageBackups(folder, fixed, every)
     if not (resume and backups.resumed):
         backups.begin()

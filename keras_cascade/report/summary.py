@@ -1,12 +1,18 @@
 """Summary of several runs of one configuration: mean and standard deviation over seeds."""
 
-import json
 import pathlib
 import statistics
 from collections.abc import Iterable
 
 from keras_cascade.report.files import whole_file
+from keras_cascade.report.run_folder import read_run
 from keras_cascade.typing import Path, Record, Row
+
+# Of a run's configuration: where it reads and writes, and how it goes, which no result shows.
+WITHOUT_EFFECT = {
+    "output_dir", "data_dir", "log_dir", "resume", "backup_every", "verbosity", "allow_unsafe",
+    "coordinator", "process_id",
+}  # fmt: skip
 
 
 def read_runs(folders: Iterable[Path]) -> list[Record]:
@@ -16,17 +22,19 @@ def read_runs(folders: Iterable[Path]) -> list[Record]:
         folders: list of paths.
 
     Returns:
-        List of dicts, as the runs wrote them.
+        List of dicts, as `read_run` gives them.
 
     Raises:
-        ValueError: a folder without results, or runs that differ in more than seed and folder.
+        ValueError: results that are not there, damaged or of another kind, or runs that differ in
+            more than their seed and what shows in no result.
     """
-    runs = []
-    for folder in folders:
-        path = pathlib.Path(folder) / "results.json"
-        if not path.is_file():
-            raise ValueError(f"No results in '{folder}': {path.name} is missing. Run it first.")
-        runs.append(json.loads(path.read_text()))
+    runs = [read_run(folder) for folder in folders]
+    for folder, run in zip(folders, runs, strict=True):
+        if "configuration" not in run:
+            raise ValueError(
+                f"The results in '{folder}' do not say how they were made (configuration). Run "
+                "that again with this version."
+            )
     check_alike([run["configuration"] for run in runs])
     return runs
 
@@ -40,7 +48,7 @@ def check_alike(configurations):
     Raises:
         ValueError: they differ; the message names in what.
     """
-    ignored = {"seed", "output_dir", "data_dir"}
+    ignored = {"seed", *WITHOUT_EFFECT}
     alike = [{k: v for k, v in each.items() if k not in ignored} for each in configurations]
     for one in alike[1:]:
         different = sorted(k for k in one.keys() | alike[0].keys() if one.get(k) != alike[0].get(k))

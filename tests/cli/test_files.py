@@ -70,6 +70,24 @@ def test_a_full_disk_is_one_line_with_a_way_out(capsys):
     )
 
 
+@pytest.mark.parametrize("fails", ["write_keras", "write_json"])
+def test_a_full_disk_leaves_a_former_model_and_its_record(fails, model_file, tmp_path, monkeypatch):
+    path, model = tmp_path / "small.keras", keras.saving.load_model(model_file)
+    files.write_pruned(model, path, {"amount": 0.5})
+    before = path.read_bytes()
+
+    def full(*_):
+        raise FULL
+
+    monkeypatch.setattr(files, fails, full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_pruned(model, path, {"amount": 0.9})
+    assert path.read_bytes() == before and files.read_record(path) == {"amount": 0.5}
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "model.keras", "small.keras", "small.pruning.json"
+    }  # fmt: skip
+
+
 @pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch writes no SavedModel")
 def test_an_export_to_a_full_disk_is_an_os_error(tmp_path, monkeypatch):
     import tensorflow as tf

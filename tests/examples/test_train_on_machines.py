@@ -1,11 +1,11 @@
 """The script for several machines: two processes to the end, and user errors in one line."""
 
-import json
-
 import keras
 import machines
 import pytest
 import running
+
+from keras_cascade import report
 
 SCRIPT = "train_on_machines.py"
 
@@ -34,7 +34,9 @@ def test_two_processes_write_one_student(tmp_path):
     assert "recovery, epoch 1/1" in first
     assert all("Gloo" in line for line in second.splitlines())  # JAX says that it connected
     assert not folders[1].exists()
-    rows = json.loads((folders[0] / "results.json").read_text())["rows"]
+    (run,) = report.read_runs(folders[:1])
+    rows, history = run["rows"], run["history"]
+    assert len(history["loss"]) == run["configuration"]["epochs"] == 1
     assert f"{rows[1]['accuracy']:.2%}" in first
     assert rows[1]["macs"] == pytest.approx(0.4 * rows[0]["macs"], rel=0.03)
     student = keras.models.load_model(folders[0] / "student.keras")  # here on TensorFlow

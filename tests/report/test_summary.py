@@ -50,8 +50,26 @@ def test_runs_must_be_alike_and_there(tmp_path):
     folders = [_run(tmp_path / "a", 0, 0.8), _run(tmp_path / "b", 1, 0.8, model="other")]
     with pytest.raises(ValueError, match="differ in model"):
         report.read_runs(folders)
-    with pytest.raises(ValueError, match="No results in"):
+    with pytest.raises(ValueError, match="There is no file '.*nowhere/results.json'"):
         report.read_runs([tmp_path / "nowhere"])
+    path = folders[0] / "results.json"
+    content = json.loads(path.read_text())
+    del content["configuration"]
+    for text, message in (
+        (json.dumps(content), r"a' do not say how they were made \(configuration\)"),
+        (json.dumps(content)[:40], "results.json' is damaged"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            report.read_runs(folders)
+
+
+def test_where_runs_wrote_makes_no_difference(tmp_path):
+    folders = [
+        _run(tmp_path / str(seed), seed, 0.8, log_dir=f"logs/{seed}", process_id=0, resume=seed > 0)
+        for seed in (0, 1)
+    ]
+    assert len(report.read_runs(folders)) == 2
 
 
 def test_section_is_replaced(tmp_path):
