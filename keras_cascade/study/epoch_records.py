@@ -102,11 +102,17 @@ def _saliency_correlations(cascade):
     ranks = {}
     for name in cascade.level_names[1:]:
         saliency = np.concatenate(list(cascade.saliency(name).values()))
-        ranks[name] = saliency.argsort().argsort()
+        ranks[name] = _mean_ranks(saliency)
     return {
         name: float(np.corrcoef(ranks[larger], ranks[name])[0, 1])
         for larger, name in itertools.pairwise(ranks)
     }
+
+
+def _mean_ranks(values):
+    """Ranks from 1 on; equal values, as the zeros of dead channels, share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[place]
 
 
 def _of_level(logs, name, main):

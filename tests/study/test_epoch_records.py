@@ -20,3 +20,15 @@ def test_saliency_is_correlated_by_rank_with_the_next_larger_level():
     )
     expected = {"ta2": 1.0, "student": 1 - 6 * (1 + 1 + 1 + 1) / (64 - 4)}
     assert _saliency_correlations(cascade) == pytest.approx(expected)
+
+
+def test_channels_of_one_saliency_share_a_rank():
+    """Ranks 1.5 1.5 3 4 and 3.5 2 3.5 1: about 2.5, products sum to -2.25 and squares to 4.5."""
+    saliency = {
+        "ta1": {"a": np.array([0.0, 0.0, 3.0, 4.0])},
+        "student": {"a": np.array([5.0, 2.0, 5.0, 1.0])},
+    }
+    cascade = types.SimpleNamespace(
+        level_names=["teacher", "ta1", "student"], saliency=saliency.get
+    )
+    assert _saliency_correlations(cascade) == pytest.approx({"student": -2.25 / 4.5})
