@@ -71,7 +71,7 @@ def main():
             quiet_stderr,
             make_scope,
             results=experiment.results,
-            teachers=folder / "teachers" / experiment.preset,
+            teachers=folder / "teachers" / experiment.teachers,
             decoded=FLAGS.decoded,
             others=[other for other in all_results if other != experiment.results],
             backup_every=FLAGS.backup_every,

@@ -56,6 +56,8 @@ class Experiment:
         preset: name of its size.
         grid: `Grid`.
         protocol: `Protocol`.
+        teachers: name of the folder of its teachers. Experiments of one preset share it, but for
+            those that train theirs in another way than common.toml says.
 
     Example:
 
@@ -71,6 +73,7 @@ class Experiment:
     preset: str
     grid: Grid
     protocol: Protocol
+    teachers: str
 
     @classmethod
     def read(cls, path: Path, preset: str) -> Self:
@@ -100,13 +103,17 @@ class Experiment:
             }
             variants = {name: _variant(name, tables) for name in tables}
             grid = {name: tuple(values) for name, values in _merged(layers, "grid").items()}
+            protocol = Protocol.from_dict(_merged(layers, "settings"))
+            shared = Protocol.from_dict(_merged(_layers([common], preset), "settings"))
+            alike = protocol.teacher_recipe() == shared.teacher_recipe()
             return cls(
                 path.stem,
                 own["title"],
                 own["question"],
                 preset,
                 Grid(**grid, variants=variants),
-                Protocol.from_dict(_merged(layers, "settings")),
+                protocol,
+                preset if alike else f"{path.stem}_{preset}",
             )
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else error

@@ -62,6 +62,13 @@ def test_a_preset_stands_above_the_experiment_and_that_above_what_is_shared(path
     assert (small.protocol.settings.epochs, small.protocol.settings.temperature) == (2, 3.0)
 
 
+def test_teachers_of_another_recipe_lie_apart(path):
+    assert Experiment.read(path, "small").teachers == "small"
+    path.write_text(OWN.replace("temperature = 3.0", "teacher_epochs = 9"))
+    assert Experiment.read(path, "small").teachers == "mine_small"
+    assert Experiment.read(path, "large").teachers == "large"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -177,4 +184,4 @@ def test_the_experiments_of_the_repository_can_be_run(name, preset):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_has_a_small_preset_and_the_full_one(name):
     presets = set(Experiment.presets(EXPERIMENTS / f"{name}.toml"))
-    assert presets >= {"smoke", "full"} and presets & {"cpu", "early"}
+    assert presets >= {"smoke", "full"} and presets & {"cpu", "early", "all_images"}
