@@ -77,6 +77,12 @@ flags.DEFINE_bool(
     _RECIPE.hard_masks,
     "Channels that are lost stay lost; else they come back where their saliency ranks them.",
 )
+flags.DEFINE_enum(
+    "level_losses",
+    _RECIPE.level_losses,
+    list(recipe.LEVEL_LOSSES),
+    "What a cascade minimises of its levels' losses; a sum takes longer steps with more levels.",
+)
 flags.DEFINE_float("momentum", _RECIPE.momentum, "Of the moving average of saliency.")
 flags.DEFINE_float(
     "end", _RECIPE.end, "Masks are fixed after this fraction of the epochs without recovery."

@@ -97,6 +97,12 @@ flags.DEFINE_bool(
     "Channels that are lost stay lost; else they come back where their saliency ranks them.",
 )
 flags.DEFINE_enum(
+    "level_losses",
+    _DEFAULT.level_losses,
+    list(recipe.LEVEL_LOSSES),
+    "What the cascade minimises of its levels' losses; a sum takes longer steps with more levels.",
+)
+flags.DEFINE_enum(
     "scope",
     _DEFAULT.scope,
     ["global", "layer"],

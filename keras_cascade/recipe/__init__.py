@@ -1,6 +1,6 @@
 """The recipe: the whole main job in stages, as scripts and experiments run it."""
 
-from keras_cascade.recipe.settings import RECOVERY_GUIDES, Settings
+from keras_cascade.recipe.settings import LEVEL_LOSSES, RECOVERY_GUIDES, Settings
 from keras_cascade.recipe.stage_backups import StageBackups
 from keras_cascade.recipe.stages import (
     accuracy_on_test,
@@ -18,6 +18,7 @@ from keras_cascade.recipe.stages import (
 from keras_cascade.recipe.strategy import distribution_scope, distribution_scopes
 
 __all__ = [
+    "LEVEL_LOSSES",
     "RECOVERY_GUIDES",
     "Settings",
     "StageBackups",

@@ -7,6 +7,7 @@ import keras
 from keras_cascade.typing import Budget, Guidance, Scope
 
 RECOVERY_GUIDES = ("original", "teacher", "last_assistant")
+LEVEL_LOSSES = ("sum", "mean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Settings:
         levels: fractions of the budget to remove, strictly increasing; the last is the student's.
         budget, guidance, scope, round_to, min_channels, temperature, alpha, momentum: see
             `CascadeDistiller`.
+        level_losses: whether the cascade minimises the "sum" of its levels' losses, as the paper
+            does, or their "mean". Levels that are still much alike pull the shared weights in one
+            direction, so that a sum takes longer steps the more levels there are.
         begin, end: of pruning, as fractions of the cascade's training.
         optimizer: "sgd" (Nesterov momentum 0.9), or any other Keras optimizer's name.
         learning_rate: where the teacher's cosine begins.
@@ -66,6 +70,7 @@ class Settings:
     freeze_teacher: bool = True
     own_normalisation: bool = True
     hard_masks: bool = True
+    level_losses: str = "sum"
     slice_levels: bool = False
 
     def __post_init__(self) -> None:
@@ -76,6 +81,10 @@ class Settings:
             raise ValueError(
                 f"recover_from must be {', '.join(RECOVERY_GUIDES)}, got {self.recover_from!r}."
             )
+        if self.level_losses not in LEVEL_LOSSES:
+            raise ValueError(
+                f"level_losses must be {' or '.join(LEVEL_LOSSES)}, got {self.level_losses!r}."
+            )
         if self.recover_alpha is not None and not 0.0 <= self.recover_alpha < 1.0:
             raise ValueError(
                 f"recover_alpha must lie in [0, 1) or be None, got {self.recover_alpha}. "
@@ -84,6 +93,12 @@ class Settings:
         for name in ("learning_rate", "prune_learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}.")
+
+    def level_weights(self) -> list[float]:
+        """What `CascadeDistiller(level_weights=...)` is given: a weight a level."""
+        trained = [0.0 if self.freeze_teacher else 1.0] + [1.0] * len(self.levels)
+        whole = sum(trained) if self.level_losses == "mean" else 1.0
+        return [weight / whole for weight in trained]
 
     def make_optimizer(self, learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer of one stage, its learning rate falling to 0 along a cosine.

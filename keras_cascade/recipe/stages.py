@@ -67,6 +67,7 @@ def make_cascade(model: keras.Model, settings: Settings) -> CascadeDistiller:
         round_to=settings.round_to,
         min_channels=settings.min_channels,
         momentum=settings.momentum,
+        level_weights=settings.level_weights(),
         freeze_teacher=settings.freeze_teacher,
         own_normalisation=settings.own_normalisation,
         hard_masks=settings.hard_masks,

@@ -25,6 +25,7 @@ _LATER = {
     "dense_ends": False,
     "freeze_teacher": False,
     "hard_masks": False,
+    "level_losses": "sum",
     "litert": True,
     "own_normalisation": True,
     "recover_alpha": None,

@@ -21,6 +21,7 @@ _FREE = (
     "freeze_teacher",
     "guidance",
     "hard_masks",
+    "level_losses",
     "momentum",
     "own_normalisation",
     "prune_learning_rate",

@@ -138,6 +138,24 @@ def test_optimizer_follows_a_cosine(name):
     assert isinstance(optimizer, keras.optimizers.Optimizer)
 
 
+@pytest.mark.parametrize("freeze_teacher", [True, False])
+def test_the_mean_of_levels_weighs_as_one_loss(freeze_teacher):
+    for level_losses, whole in (("mean", 1.0), ("sum", 2.0 if freeze_teacher else 3.0)):
+        settings = recipe.Settings(
+            levels=(0.3, 0.5),
+            freeze_teacher=freeze_teacher,
+            level_losses=level_losses,
+            min_channels=1,
+        )
+        weights = recipe.make_cascade(networks.small_convnet(), settings).get_config()[
+            "level_weights"
+        ]
+        assert sum(weights) == pytest.approx(whole) and weights[1] == weights[2] > 0
+        assert weights[0] == (0.0 if freeze_teacher else weights[1])
+    with pytest.raises(ValueError, match="level_losses must be sum or mean, got 'median'"):
+        recipe.Settings(level_losses="median")
+
+
 def test_unknown_optimizer():
     with pytest.raises(ValueError, match="(?i)could not interpret optimizer|unknown"):
         recipe.Settings(optimizer="sdg").make_optimizer(0.1, steps=1)
