@@ -66,12 +66,14 @@ def output_path(value):
     """The value of --output as a path that can be written, found out before the work.
 
     Raises:
-        ValueError: it does not end in `.keras`.
+        ValueError: it does not end in `.keras`, or is a folder.
         OSError: its folder cannot be written.
     """
     path = pathlib.Path(value)
     if path.suffix != ".keras":
         raise ValueError(f"--output must end in .keras, got '{path}'.")
+    if path.is_dir():
+        raise ValueError(f"--output={path} is a folder; give the path of a file in it.")
     writable_folder(path.parent)
     return path
 

@@ -1,8 +1,8 @@
 """Deploy: a trained model as files that are compared with it, and measured on their runtimes."""
 
 from keras_cascade.deploy.artefacts import write_keras, write_litert
-from keras_cascade.deploy.export import QUANTIZATIONS, export
-from keras_cascade.deploy.formats import ExportError
+from keras_cascade.deploy.export import export
+from keras_cascade.deploy.formats import QUANTIZATIONS, ExportError
 from keras_cascade.deploy.latency import Latency, measure_latency, measure_memory
 from keras_cascade.deploy.latency_pruning import prune_to_latency
 from keras_cascade.deploy.latency_table import LatencyTable

@@ -33,9 +33,12 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantization | None =
 
     Raises:
         OSError: the folder cannot be written.
-        ExportError: Keras runs on PyTorch, where its SavedModels fail.
+        ExportError: Keras runs on PyTorch, where its SavedModels fail; or the model is none for
+            LiteRT.
+        ValueError: an unknown quantization.
     """
     formats.check_backend()
+    formats.check_litert(model)
     model = lowered(model)
     calibration = ()
     if quantize == "int8":

@@ -5,6 +5,7 @@ the model, listed in a manifest with its digest, and only then renamed. So what 
 final name is whole, and gives what the model gives.
 """
 
+import json
 import pathlib
 import shutil
 import tempfile
@@ -26,7 +27,6 @@ from keras_cascade.surgery.views import ChannelMask, MaskedCall
 from keras_cascade.typing import ExportFormat, Path, Quantization, Record
 
 MANIFEST = "manifest.json"
-QUANTIZATIONS = ("float16", "dynamic", "int8")
 _FILES = {"saved_model": "saved_model", "litert": "model.tflite", "onnx": "model.onnx"}
 _OPENERS = {
     "saved_model": file_formats.open_saved_model,
@@ -96,7 +96,11 @@ def export(
     """
     _check_exportable(model)
     names = _checked_formats(formats, quantize)
-    path = pathlib.Path(path)
+    if min_agreement is not None and not 0.0 <= min_agreement <= 1.0:
+        raise ValueError(f"min_agreement is a share, from 0 to 1; got {min_agreement}.")
+    if "litert" in names:
+        file_formats.check_litert(model)
+    path = pathlib.Path(path).resolve()
     _check_replaceable(path)
     if quantize == "int8" and representative_data is None:
         raise ValueError(
@@ -168,10 +172,7 @@ def _checked_formats(formats, quantize):
         raise ValueError(
             f"formats must be some of {', '.join(_FILES)}, got {', '.join(map(str, formats))!r}."
         )
-    if quantize is not None and quantize not in QUANTIZATIONS:
-        raise ValueError(
-            f"quantize must be None or one of {', '.join(QUANTIZATIONS)}, got {quantize!r}."
-        )
+    file_formats.check_quantize(quantize)
     if quantize is not None and "litert" not in formats:
         raise ValueError(f'quantize={quantize!r} is for LiteRT: add "litert" to formats.')
     file_formats.check_backend()
@@ -181,14 +182,22 @@ def _checked_formats(formats, quantize):
 
 
 def _check_replaceable(path):
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or _is_export(path))):
+    if path.exists() and not (path.is_dir() and _holds_only_an_export(path)):
         raise ValueError(
             f"'{path}' holds something else than an export. Choose another folder, or delete it."
         )
 
 
-def _is_export(path):
-    return (path / MANIFEST).is_file()
+def _holds_only_an_export(folder):
+    """Whether each file in a folder is one that the manifest there lists; true of an empty one."""
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    if MANIFEST not in there:
+        return not there
+    try:
+        listed = json.loads((folder / MANIFEST).read_text())["files"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return there <= {MANIFEST, *listed}
 
 
 def _write(model, folder, formats, quantize, batches, bar):
@@ -235,7 +244,7 @@ def _are_probabilities(outputs):
 def _check_parity(file, found, quantize, limits):
     agreement, (tolerance, min_agreement) = found.get("top1_agreement"), limits
     by_class = quantize in ("dynamic", "int8") and tolerance is None and agreement is not None
-    if by_class and min_agreement is not None:
+    if by_class and min_agreement is not None and np.isfinite(found["max_difference"]):
         if agreement < min_agreement:
             raise ExportError(
                 f"The {file} agrees with the model on the class of {agreement:.1%} of the "

@@ -20,6 +20,9 @@ _MOST_EXAMPLES = 256
 _BATCH = 16
 
 
+QUANTIZATIONS = ("float16", "dynamic", "int8")
+
+
 class ExportError(RuntimeError):
     """A format that cannot be written here or hold the model, or a file that gives something else.
 
@@ -62,6 +65,7 @@ def write_litert_of(saved_model, path, quantize=None, calibration=()):
     import tensorflow as tf
     from tensorflow.lite.python.convert_phase import ConverterError
 
+    check_quantize(quantize)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     if quantize is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -78,11 +82,33 @@ def write_litert_of(saved_model, path, quantize=None, calibration=()):
         except (RuntimeError, ConverterError) as error:
             lacking = re.search(r"'tf\.(\w+)' op is neither", str(error))
             reason = f"it has no {lacking[1]}" if lacking else str(error).strip().splitlines()[0]
+            if "TensorList" in str(error):
+                reason = "a recurrent layer is a loop there; layers made with unroll=True are none"
             raise ExportError(
                 f"LiteRT does not take this model as {quantize or 'float32'}: {reason}. Build the "
                 'model without that, choose another quantize, or leave "litert" out of formats.'
             ) from error
     path.write_bytes(content)
+
+
+def check_quantize(quantize):
+    """Raises ValueError for an unknown quantization."""
+    if quantize is not None and quantize not in QUANTIZATIONS:
+        raise ValueError(
+            f"quantize must be None or one of {', '.join(QUANTIZATIONS)}, got {quantize!r}."
+        )
+
+
+def check_litert(model):
+    """Raises ExportError for a model that computes in half precision, as LiteRT does not."""
+    for layer in model._flatten_layers():
+        if layer.compute_dtype in ("float16", "bfloat16") and layer.weights:
+            raise ExportError(
+                f"Layer '{layer.name}' computes in {layer.compute_dtype}, as LiteRT's do not. "
+                "Build the whole model anew under keras.config.set_dtype_policy('float32'), give "
+                'it the weights (set_weights), and cut it by the same masks. quantize="float16" '
+                "stores weights as halves."
+            )
 
 
 def write_onnx(model, path):
@@ -179,8 +205,8 @@ def examples_of(model, data):
 
     Args:
         model: a `keras.Model` with fixed sizes.
-        data: an array, a list of arrays (one for each input), or an iterable of batches such as a
-            `tf.data.Dataset`, `x` or `(x, y)`.
+        data: an array, a list of arrays (one for each input), a tuple of inputs and labels, or an
+            iterable of batches such as a `tf.data.Dataset`, `x` or `(x, y)`.
 
     Returns:
         List of arrays, one for each input, with as many examples as calibration takes at most.
@@ -188,23 +214,32 @@ def examples_of(model, data):
     Raises:
         ValueError: no examples, or not of the model's shapes.
     """
-    if hasattr(data, "shape") or isinstance(data, list):
+    if isinstance(data, tuple):  # inputs and labels, as `fit` and `prune` take them
+        data = data[0]
+    of_batches = isinstance(data, list) and data and isinstance(data[0], tuple)
+    if hasattr(data, "shape") or (isinstance(data, list | dict) and not of_batches):
         arrays = [np.asarray(values) for values in keras.tree.flatten(data)]
     else:
         arrays = _gathered(data)
     arrays = [values[:_MOST_EXAMPLES] for values in arrays]
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     found = [values.shape for values in arrays]
-    fits = len(found) == len(shapes) and all(
-        len(have) == len(want)
-        and have[0] >= (want[0] or 1)
-        and all(size in (None, given) for size, given in zip(want[1:], have[1:], strict=True))
-        for have, want in zip(found, shapes, strict=True)
+    as_many = len({have[:1] for have in found}) == 1
+    fits = (
+        len(found) == len(shapes)
+        and as_many
+        and all(
+            len(have) == len(want)
+            and have[0] >= (want[0] or 1)
+            and all(size in (None, given) for size, given in zip(want[1:], have[1:], strict=True))
+            for have, want in zip(found, shapes, strict=True)
+        )
     )
     if not fits:
         raise ValueError(
-            f"The examples have the shapes {found}; model '{model.name}' takes {shapes}, one "
-            "array for each input, examples first."
+            f"The examples have the shapes {found}; model '{model.name}' takes {shapes} as "
+            f"{', '.join(tensor.name for tensor in model.inputs)}: one array for each input, "
+            "examples first, as many of each."
         )
     return [
         values.astype(tensor.dtype) for values, tensor in zip(arrays, model.inputs, strict=True)
@@ -232,8 +267,18 @@ def batches_of(model, examples):
 
 
 def named_batches(model, batches):
-    """Batches of arrays as dicts from the names of the model's inputs, which calibration takes."""
+    """Batches of arrays as dicts from the names of the model's inputs, which calibration takes.
+
+    All are of one size: calibration gives one input after the other its shape, and with several
+    inputs those of two batches would meet.
+    """
     names = [tensor.name for tensor in model.inputs]
+    if model.inputs[0].shape[0] is None:
+        batches = [
+            [values[index : index + 1] for values in batch]
+            for batch in batches
+            for index in range(len(batch[0]))
+        ]
     return [dict(zip(names, batch, strict=True)) for batch in batches]
 
 

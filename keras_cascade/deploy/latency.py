@@ -177,14 +177,15 @@ def _ready(artefact, threads):
 
 def _ready_litert(path, threads):
     interpreter = open_interpreter(path, threads)
-    interpreter.allocate_tensors()
-    random = np.random.default_rng(0)
     for source in interpreter.get_input_details():
         if any(size < 0 for size in source["shape_signature"][1:]):
             raise ValueError(
                 f"The input of {path} has the open shape {list(source['shape_signature'])}, and "
                 "latency depends on its size. Export the model with a fixed input size."
             )
+    interpreter.allocate_tensors()
+    random = np.random.default_rng(0)
+    for source in interpreter.get_input_details():
         # Fractions, which become zeros where a model takes integers: valid for any vocabulary.
         interpreter.set_tensor(
             source["index"], random.random(source["shape"]).astype(source["dtype"])

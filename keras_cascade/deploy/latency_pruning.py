@@ -15,7 +15,8 @@ from keras_cascade.saliency import OneShot
 from keras_cascade.surgery import Surgeon
 from keras_cascade.typing import Masks, Path, Quantization
 
-_ROUNDS = 6
+_ROUNDS = 10
+_LEAST_AMOUNT = 1e-6
 
 
 def prune_to_latency(
@@ -62,8 +63,7 @@ def prune_to_latency(
     """
     with tempfile.TemporaryDirectory() as folder:
         stopwatch = _Stopwatch(model, folder, threads, quantize, runs)
-        left = milliseconds / stopwatch.whole
-        if not 0 < left < 1:
+        if not 0 < milliseconds < stopwatch.whole:
             raise ValueError(
                 "milliseconds must lie between 0 and what the whole model takes, "
                 f"{stopwatch.whole:.3g} ms; got {milliseconds}."
@@ -72,35 +72,50 @@ def prune_to_latency(
         register_budget(budget, LatencyTable(threads=threads, quantize=quantize, cache=cache))
         graph = ChannelGraph(model)
         scored, surgeon = OneShot(graph, budget, **choices), Surgeon(model, graph)
-        tried, reachable = [], scored.reachable()
-        for _ in range(_ROUNDS):
-            amount = min(1 - left, reachable)
-            masks = scored.masks(amount)
-            small = surgeon.extract(masks)
-            reached = stopwatch.milliseconds(small)
-            off = abs(reached / milliseconds - 1)
-            tried.append((off, small, masks, reached))
-            if off <= tolerance / 4:  # the rest is for what measuring anew finds
-                break
-            at_floors = amount == reachable and reached > milliseconds
-            if at_floors:
-                break
-            # Latency goes with a power of what is predicted to be left, at first unknown.
-            left = 1 - amount
-            power = np.clip(np.log(reached / stopwatch.whole) / np.log(left), 0.5, 3.0)
-            left = min(left * (milliseconds / reached) ** (1 / power), 0.999)
-    off, small, masks, reached = min(tried, key=lambda one: one[0])
-    if off > tolerance and at_floors:
+        if scored.reachable() < _LEAST_AMOUNT:
+            raise ValueError(
+                f"Nothing of '{model.name}' may be removed. Lower min_channels or round_to, or "
+                "keep fewer layers whole."
+            )
+        return _search(scored, surgeon, stopwatch, milliseconds, tolerance)
+
+
+def _search(scored, surgeon, stopwatch, milliseconds, tolerance):
+    """What `prune_to_latency` returns, or raises where nothing is near enough."""
+    left, reachable = milliseconds / stopwatch.whole, scored.reachable()
+    too_little, too_much, tried = 0.0, 1.0, []
+    for _ in range(_ROUNDS):
+        if not too_little < 1 - left < too_much:
+            left = 1 - (too_little + too_much) / 2
+        amount = min(1 - left, reachable)
+        masks = scored.masks(amount)
+        small = surgeon.extract(masks)
+        reached = stopwatch.milliseconds(small)
+        tried.append((small, masks, reached))
+        if abs(reached / milliseconds - 1) <= tolerance / 4:  # measuring anew finds the rest
+            break
+        at_floors = amount == reachable and reached > milliseconds
+        if at_floors:
+            break
+        if reached > milliseconds:
+            too_little = max(too_little, amount)
+        else:
+            too_much = min(too_much, amount)
+        # Latency goes with a power of what is predicted to be left, at first unknown.
+        power = np.clip(np.log(reached / stopwatch.whole) / np.log(1 - amount), 0.5, 3.0)
+        left = (1 - amount) * (milliseconds / reached) ** (1 / power)
+    nearest = min(tried, key=lambda one: abs(one[2] / milliseconds - 1))
+    if abs(nearest[2] / milliseconds - 1) <= tolerance:
+        return nearest
+    if at_floors:
         raise ValueError(
-            f"With every channel removed that may be, '{model.name}' takes {reached:.3g} ms, more "
+            f"With every channel removed that may be, the model takes {nearest[2]:.3g} ms, more "
             f"than {milliseconds}. Lower min_channels or round_to, or keep fewer layers whole."
         )
-    if off > tolerance:
-        raise ValueError(
-            f"The nearest that {len(tried)} rounds came to {milliseconds} ms is {reached:.3g} ms. "
-            "Raise the tolerance, lower round_to, or measure on a machine that does nothing else."
-        )
-    return small, masks, reached
+    raise ValueError(
+        f"The nearest that {len(tried)} rounds came to {milliseconds} ms is {nearest[2]:.3g} ms. "
+        "Raise the tolerance, lower round_to, or measure on a machine that does nothing else."
+    )
 
 
 class _Stopwatch:

@@ -165,10 +165,10 @@ class LatencyTable:
 
     def _read(self):
         try:
-            return json.loads(self.cache.read_text())["milliseconds"]
+            return dict(json.loads(self.cache.read_text())["milliseconds"].items())
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"'{self.cache}' holds no measured latencies, or is damaged. Delete it, and they "
                 "are measured anew."

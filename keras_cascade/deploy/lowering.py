@@ -4,7 +4,8 @@ Keras' Reshape and Flatten read the batch size while they run. In LiteRT nothing
 has a known shape, and XNNPACK, which computes tensors of known shape only, leaves all of it to
 slower kernels. Normalization keeps its statistics in tensors that are no weights, and ONNX files
 would ask for them as inputs. Grouped convolutions are compiled by XLA in TensorFlow, which ONNX
-cannot express.
+cannot express. Augmentation draws its random numbers where it changes nothing too, which LiteRT has
+no operation for.
 """
 
 import functools
@@ -14,6 +15,16 @@ import numpy as np
 from keras import ops
 
 from keras_cascade.graph.tracing import Call, assemble, renamed, replay, symbolic_inputs, trace
+
+# RandomCrop is none of them: it crops the middle.
+_ONLY_IN_TRAINING = (
+    keras.layers.RandomBrightness,
+    keras.layers.RandomContrast,
+    keras.layers.RandomFlip,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomZoom,
+)
 
 
 def lowered(model: keras.Model, ungrouped: bool = False) -> keras.Model:
@@ -40,6 +51,8 @@ def _lowered_operation(call: Call, ungrouped):
     layer, shape = call.operation, call.outputs[0].shape[1:]
     if isinstance(layer, keras.layers.Normalization):
         return _normalization(layer)
+    if isinstance(layer, _ONLY_IN_TRAINING):
+        return lambda values, **_: ops.cast(values, call.outputs[0].dtype)
     if ungrouped and _is_grouped(layer):
         return _convolution_by_groups(layer)
     if _only_reshapes(layer) and None not in shape:

@@ -1,6 +1,7 @@
 """Files that are whole or not there, and where those that are kept for the next time lie."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
@@ -24,7 +25,7 @@ def whole_file(path: Path) -> Iterator[pathlib.Path]:
         The temporary `pathlib.Path`, of the same name, to be written within the block.
 
     Raises:
-        OSError: the folder is not there, or cannot be written.
+        OSError: the folder is not there, or cannot be written, or the path is one of a folder.
 
     Example:
 
@@ -33,9 +34,11 @@ def whole_file(path: Path) -> Iterator[pathlib.Path]:
         temporary.write_text("seed,accuracy\\n")
     ```
     """
-    path = pathlib.Path(path)
+    name, path = pathlib.Path(path).name, pathlib.Path(path).resolve()  # links stay links
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "There is a folder where a file is to be", str(path))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp_") as folder:
-        temporary = pathlib.Path(folder, path.name)
+        temporary = pathlib.Path(folder, name)
         yield temporary
         temporary.replace(path)
 

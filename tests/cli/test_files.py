@@ -70,6 +70,18 @@ def test_a_full_disk_is_one_line_with_a_way_out(capsys):
     )
 
 
+def test_a_folder_in_the_place_of_the_model_leaves_the_record(model_file, tmp_path):
+    model, path = keras.saving.load_model(model_file), tmp_path / "folder.keras"
+    path.mkdir()
+    record = files.record_path(path)
+    record.write_text("{}")
+    with pytest.raises(ValueError, match="folder.keras is a folder"):
+        files.output_path(path)
+    with pytest.raises(IsADirectoryError, match="folder where a file"):
+        files.write_pruned(model, path, {"amount": 0.9})
+    assert record.read_text() == "{}" and not list(path.iterdir())
+
+
 @pytest.mark.parametrize("fails", ["write_keras", "write_json"])
 def test_a_full_disk_leaves_a_former_model_and_its_record(fails, model_file, tmp_path, monkeypatch):
     path, model = tmp_path / "small.keras", keras.saving.load_model(model_file)

@@ -120,6 +120,20 @@ def test_batches_with_labels_are_examples(tmp_path):
     np.testing.assert_array_equal(found, x)
 
 
+def test_examples_may_come_with_labels_or_by_name():
+    model = two_branches()
+    images, words = np.ones((9, 6, 6, 3)), np.ones((9, 5))
+    for data in (
+        [images, words],
+        ([images, words], np.zeros(9)),
+        [([images[:4], words[:4]], np.zeros(4)), ([images[4:], words[4:]], np.zeros(5))],
+    ):
+        found = formats.examples_of(model, data)
+        assert [values.shape for values in found] == [(9, 6, 6, 3), (9, 5)]
+    with pytest.raises(ValueError, match="as z_image, a: one array .* as many of each"):
+        formats.examples_of(model, [images, words[:3]])
+
+
 def test_a_file_that_gives_something_else_fails_the_export(tmp_path, monkeypatch):
     model = pruned()
     (tmp_path / "out").mkdir()
@@ -202,6 +216,65 @@ def test_eight_bits_of_other_outputs_must_be_near(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["near"]
 
 
+def test_nan_is_no_agreement(tmp_path, monkeypatch):
+    model, write = networks.small_convnet(), formats.write_saved_model
+
+    def write_nan(model, path):
+        other = keras.models.clone_model(model)
+        other.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+        write(other, path)
+
+    monkeypatch.setattr(formats, "write_saved_model", write_nan)
+    with pytest.raises(ExportError, match="differ by nan of the largest"):
+        export(model, tmp_path / "out", "litert", quantize="dynamic", min_agreement=0.0)
+
+
+def test_eight_bits_of_several_inputs(tmp_path):
+    sides = [keras.Input((4,), name=name) for name in ("left", "right")]
+    model = keras.Model(sides, layers.Dense(3)(layers.Concatenate()(sides)))
+    x = [np.random.default_rng(seed).standard_normal((40, 4)) for seed in (0, 1)]
+    manifest = export(model, tmp_path / "out", "litert", quantize="int8", representative_data=x)
+    assert manifest["parity"]["litert"]["relative_difference"] < 0.05
+
+
+def test_augmentation_in_the_model_is_left_out(tmp_path):
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    x = layers.RandomContrast(0.2)(layers.RandomFlip()(inputs))
+    model = keras.Model(inputs, layers.Conv2D(3, 3)(layers.RandomRotation(0.1)(x)))
+    x = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3))
+    manifest = export(model, tmp_path / "out", FILES, representative_data=x)
+    assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_not_for_litert(tmp_path, policy):
+    dense = layers.Dense(3, dtype=policy, name="halved")
+    model = keras.Sequential([keras.Input((4,)), dense])
+    with pytest.raises(ExportError, match="'halved' computes in b?float16.*float32"):
+        export(model, tmp_path / "out", "litert")
+    assert not list(tmp_path.iterdir())
+
+
+def test_recurrent_loops_are_named(tmp_path):
+    for unroll in (True, False):
+        model = keras.Sequential([keras.Input((5, 4)), layers.GRU(3, unroll=unroll)])
+        if unroll:
+            export(model, tmp_path / "unrolled", "litert")
+            continue
+        with pytest.raises(ExportError, match="recurrent layer .* unroll=True"):
+            export(model, tmp_path / "out", "litert")
+
+
+def test_a_link_to_an_export_stays_one(tmp_path):
+    (tmp_path / "releases").mkdir()
+    link = tmp_path / "latest"
+    link.symlink_to(tmp_path / "releases" / "1")
+    for _ in range(2):
+        export(pruned(), link, "litert")
+    assert link.is_symlink() and (tmp_path / "releases" / "1" / "model.tflite").is_file()
+    assert {path.name for path in tmp_path.rglob("*tmp*")} == set()
+
+
 def test_a_failed_write_leaves_the_former_export(tmp_path, monkeypatch):
     model = pruned()
     before = export(model, tmp_path / "out", FILES)
@@ -270,6 +343,7 @@ def test_what_only_masks_is_refused(tmp_path):
         ),
         ({"quantize": "int8"}, 'quantize="int8" needs representative_data'),
         ({"quantize": "float16", "formats": ["saved_model"]}, 'add "litert" to formats'),
+        ({"min_agreement": 90}, "min_agreement is a share, from 0 to 1; got 90"),
         ({"representative_data": np.ones((3, 8, 8, 1))}, r"shapes .*\(3, 8, 8, 1\).*8, 8, 2"),
         ({"representative_data": np.ones((0, 8, 8, 2))}, "shapes"),
         ({"representative_data": []}, "shapes"),
@@ -290,6 +364,16 @@ def test_other_things_are_not_replaced(tmp_path):
     with pytest.raises(ValueError, match="holds something else than an export"):
         export(pruned(), kept, FILES)
     assert kept.read_text() == "years of work"
+    before = export(pruned(), tmp_path / "export", "litert")
+    for name, content in (("labels.txt", "cat"), ("manifest.json", '{"name": "my web app"}')):
+        kept = tmp_path / name.partition(".")[0] / name
+        kept.parent.mkdir()
+        kept.write_text(content)
+        if name == "labels.txt":  # beside a real export
+            (kept.parent / "manifest.json").write_text(json.dumps(before))
+        with pytest.raises(ValueError, match="holds something else than an export"):
+            export(pruned(), kept.parent, FILES)
+        assert kept.read_text() == content
 
 
 @pytest.mark.only_on("tensorflow", reason="JAX exports no convolution over an open size")

@@ -83,6 +83,8 @@ def test_what_cannot_be_measured_is_refused(tflite, tmp_path):
     with pytest.raises(ValueError, match="nowhere.tflite"):
         measure_latency({"model": tmp_path / "nowhere.tflite"})
     inputs = keras.Input((None, None, 3))
-    open_model = keras.Model(inputs, keras.layers.Conv2D(4, 3, padding="same")(inputs))
-    with pytest.raises(ValueError, match="open shape .*fixed input size"):
-        measure_latency({"model": written(open_model, tmp_path)})
+    convolved = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    for outputs in (convolved, keras.layers.GlobalAveragePooling2D()(convolved)):
+        open_model = written(keras.Model(inputs, outputs), tmp_path)
+        with pytest.raises(ValueError, match="open shape .*fixed input size"):
+            measure_latency({"model": open_model})

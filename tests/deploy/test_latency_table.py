@@ -114,6 +114,23 @@ def test_a_target_in_milliseconds_is_met(runtime, tmp_path, share):
     assert kc.ChannelGraph(model).macs(masks) == kc.ChannelGraph(small).macs()
 
 
+def test_a_target_on_a_steep_slope_is_closed_in_on(runtime, tmp_path):
+    """Where what a kernel works on fits the cache, latency drops: no power law leads there."""
+    model = networks.build("vgg16")
+    dense = law(model)
+
+    def steep(model):
+        left = law(model) / dense
+        if len(model.layers) < 20:  # a piece of the network
+            return law(model)
+        return 30.0 * np.interp(left, [0.0, 0.40, 0.44, 1.0], [0.0, 0.3, 0.75, 1.0])
+
+    runtime.milliseconds = steep
+    wanted = START + 0.6 * 30.0
+    _, _, reached = prune_to_latency(model, wanted, cache=tmp_path / "latency.json")
+    assert reached == pytest.approx(wanted, rel=0.05)
+
+
 def test_a_target_just_beyond_what_is_predicted_to_be_reachable_is_met(runtime, tmp_path):
     """It is within the tolerance of what the model takes with as few channels as may be."""
     model, cache = networks.small_convnet(), tmp_path / "latency.json"
@@ -134,12 +151,14 @@ def test_a_target_just_beyond_what_is_predicted_to_be_reachable_is_met(runtime, 
 def test_targets_that_cannot_be_met(runtime, tmp_path):
     model, cache = networks.small_convnet(), tmp_path / "latency.json"
     whole = START + law(model)
+    with pytest.raises(ValueError, match="Nothing of 'small' may be removed. Lower min_channels"):
+        prune_to_latency(model, 0.5 * whole, cache=cache, min_channels=10_000)
     for wrong in (0.0, whole, 2 * whole):
         with pytest.raises(ValueError, match="must lie between 0 and what the whole model takes"):
             prune_to_latency(model, wrong, cache=cache)
     with pytest.raises(ValueError, match=r"With every channel removed .* Lower min_channels"):
         prune_to_latency(model, 0.01 * whole, cache=cache)
-    with pytest.raises(ValueError, match="The nearest that 6 rounds came to .* round_to"):
+    with pytest.raises(ValueError, match="The nearest that 10 rounds came to .* round_to"):
         prune_to_latency(model, 0.7 * whole, cache=cache, tolerance=1e-9)
 
 

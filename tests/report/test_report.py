@@ -31,6 +31,14 @@ def test_a_file_that_fails_halfway_is_as_it_was(tmp_path):
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_link_to_a_file_stays_one(tmp_path):
+    target, link = tmp_path / "page.html", tmp_path / "latest"
+    link.symlink_to(target)
+    with report.whole_file(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink() and target.read_text() == "new"
+
+
 def test_writable_folder(tmp_path):
     assert report.writable_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
