@@ -1,4 +1,4 @@
-"""Writes the mean over seeds of several runs of train_cascade.py: Markdown, JSON and a plot.
+"""Writes the mean over seeds of several runs of one training script: Markdown, JSON and a plot.
 
     python examples/summarise_runs.py --runs=runs/demo_0,runs/demo_1,runs/demo_2 \\
         --output=docs/demo --insert_into=README.md,docs/results.md --section=demo
@@ -24,15 +24,20 @@ FLAGS = flags.FLAGS
 
 
 def main():
+    if FLAGS.insert_into and not FLAGS.section:
+        raise ValueError("--insert_into needs --section, the name of the section to replace.")
     runs = report.read_runs(FLAGS.runs)
     summary = report.summarise(runs)
     output = pathlib.Path(FLAGS.output)
     report.writable_folder(output.parent)
+    table = report.markdown_table(summary)
+    for path in FLAGS.insert_into:
+        report.replace_section(path, FLAGS.section, table)
     alike = runs[0]["configuration"].items()
     configuration = {k: v for k, v in alike if k not in ("seed", *WITHOUT_EFFECT)}
     seconds = [run["seconds"] for run in runs]
     report.write_json(
-        output.with_suffix(".json"),
+        output.with_name(f"{output.name}.json"),
         {
             "summary": summary,
             "rows": [row for run in runs for row in run["rows"]],
@@ -48,11 +53,8 @@ def main():
         {**row, "accuracy": row["accuracy"] / 100, "accuracy_std": (row["accuracy_std"] or 0) / 100}
         for row in summary
     ]
-    report.plot_accuracy_against_macs(points, output.with_suffix(".png"), title)
-    table = report.markdown_table(summary)
+    report.plot_accuracy_against_macs(points, output.with_name(f"{output.name}.png"), title)
     print(table)
-    for path in FLAGS.insert_into:
-        report.replace_section(path, FLAGS.section, table)
 
 
 if __name__ == "__main__":

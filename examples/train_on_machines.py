@@ -64,8 +64,9 @@ def main():
         processes=FLAGS.processes,
     )
     # All processes do all of this: one that left something out would keep the others waiting.
-    student, rows, history = _trained(images, settings, show_progress=is_first)
+    original, student, rows, history = _trained(images, settings, show_progress=is_first)
     if is_first:
+        write_keras(original, output_dir / "teacher.keras")
         write_keras(student, output_dir / "student.keras")
         key_flags = FLAGS.get_key_flags_for_module(__name__)
         results = {
@@ -77,7 +78,8 @@ def main():
             "versions": report.versions(),
         }
         report.write_json(output_dir / report.RESULTS, results)
-        print(f"\n{_table(rows)}\n\nWrote student.keras and results.json to {output_dir}.")
+        written = "teacher.keras, student.keras and results.json"
+        print(f"\n{_table(rows)}\n\nWrote {written} to {output_dir}.")
 
 
 def _settings():
@@ -86,7 +88,8 @@ def _settings():
             f"KERAS_BACKEND={keras.backend.backend()}: Keras trains in several processes on jax "
             "only. Leave KERAS_BACKEND unset, or set it to jax."
         )
-    if FLAGS.processes > 1 and not FLAGS.coordinator:
+    host, _, port = (FLAGS.coordinator or "").rpartition(":")
+    if FLAGS.processes > 1 and not (host and port.isdecimal()):
         raise ValueError("--coordinator=host:port, of process 0, is needed to find one another.")
     if FLAGS.process_id >= FLAGS.processes:
         raise ValueError(
@@ -119,7 +122,7 @@ def _join():
 
 
 def _trained(images, settings, show_progress):
-    """Trains and evaluates; returns the student, the rows of the table, and the cascade's logs."""
+    """Trains and evaluates; returns teacher, student, the table's rows, the cascade's logs."""
 
     def progress(title):
         shown = ["loss", "accuracy", "teacher_accuracy", "val_accuracy"]
@@ -141,7 +144,7 @@ def _trained(images, settings, show_progress):
         recipe.evaluate(name, each, images, FLAGS.seed)
         for name, each in (("original", original), ("student", student))
     ]
-    return student, rows, history
+    return original, student, rows, history
 
 
 def _table(rows):

@@ -122,6 +122,11 @@ def check_guidance(models, temperature, alpha):
                 f"Model '{model.name}' has {len(model.outputs)} outputs; one is needed to distil. "
                 "Train on keras.Model(model.inputs, the_output_that_matters)."
             )
+        if isinstance(getattr(model, "output", None), dict):
+            raise ValueError(
+                f"Model '{model.name}' gives its output in a dict; take it out of there to distil: "
+                "keras.Model(model.inputs, model.outputs[0])."
+            )
 
 
 def check_same_output(student, teacher):

@@ -65,8 +65,8 @@ def run(argv):
 
 
 def command_line():
-    """The command that is being run, as one types it in a shell: str."""
-    return shlex.join(_typed)
+    """The command or script that is being run, as one types it in a shell: str."""
+    return shlex.join(_typed or ["python", *sys.argv])
 
 
 def _overview():

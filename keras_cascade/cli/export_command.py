@@ -21,6 +21,12 @@ flags.DEFINE_string(
     "An .npy file of inputs as the model gets them, to calibrate and compare by.",
 )
 flags.DEFINE_float(
+    "tolerance",
+    None,
+    "Largest difference of an output allowed, as a fraction of the largest; default: by quantize.",
+    lower_bound=0.0,
+)
+flags.DEFINE_float(
     "min_agreement",
     None,
     "Judge an 8-bit classifier by the least share of examples on which it names the same class, "
@@ -47,6 +53,7 @@ def main(path):
             FLAGS.formats,
             quantize=FLAGS.quantize,
             representative_data=examples,
+            tolerance=FLAGS.tolerance,
             min_agreement=FLAGS.min_agreement,
             pruning=record,
             verbose=True,

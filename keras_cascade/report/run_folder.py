@@ -27,7 +27,7 @@ def read_run(folder: Path) -> Record:
     folder = pathlib.Path(folder)
     run = _read_json(folder / RESULTS)
     rows = run.get("rows") if isinstance(run, dict) else None
-    if not rows or not all({"name", "accuracy", "params", "macs"} <= row.keys() for row in rows):
+    if not isinstance(rows, list) or not rows or not all(map(_is_row, rows)):
         raise ValueError(f"'{folder / RESULTS}' holds no results of keras-cascade train.")
     files = {name: folder / name for name in _MODELS}
     sizes = {name: path.stat().st_size for name, path in files.items() if path.is_file()}
@@ -37,6 +37,12 @@ def read_run(folder: Path) -> Record:
         exported = {f"student/{name}": file["bytes"] for name, file in manifest["files"].items()}
         sizes |= exported
     return {**run, "files": sizes, "latency": read_latency(folder)}
+
+
+def _is_row(row):
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        return False
+    return all(isinstance(row.get(name), int | float) for name in ("accuracy", "params", "macs"))
 
 
 def read_latency(folder: Path) -> Record | None:

@@ -11,7 +11,7 @@ from keras_cascade.typing import Path, Record, Row
 # Of a run's configuration: where it reads and writes, and how it goes, which no result shows.
 WITHOUT_EFFECT = {
     "output_dir", "data_dir", "log_dir", "resume", "backup_every", "verbosity", "allow_unsafe",
-    "coordinator", "process_id",
+    "coordinator", "processes", "process_id",
 }  # fmt: skip
 
 
@@ -28,15 +28,27 @@ def read_runs(folders: Iterable[Path]) -> list[Record]:
         ValueError: results that are not there, damaged or of another kind, or runs that differ in
             more than their seed and what shows in no result.
     """
-    runs = [read_run(folder) for folder in folders]
-    for folder, run in zip(folders, runs, strict=True):
-        if "configuration" not in run:
-            raise ValueError(
-                f"The results in '{folder}' do not say how they were made (configuration). Run "
-                "that again with this version."
-            )
+    runs = [_checked(folder, read_run(folder)) for folder in folders]
+    if not runs:
+        raise ValueError("There are no runs to read: name at least one folder.")
     check_alike([run["configuration"] for run in runs])
+    seeds = [run["configuration"].get("seed") for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"Two runs of one seed say nothing of the spread: the seeds are {seeds}.")
     return runs
+
+
+def _checked(folder, run):
+    if not isinstance(run.get("configuration"), dict):
+        raise ValueError(
+            f"The results in '{folder}' do not say how they were made (configuration). Run that "
+            "again with this version."
+        )
+    if "original" not in [row["name"] for row in run["rows"]]:
+        raise ValueError(f"The results in '{folder}' have no row 'original' to compare with.")
+    if not all("bytes" in row and "seed" in row for row in run["rows"]):
+        raise ValueError(f"The results in '{folder}' lack the bytes or the seed of a model.")
+    return run
 
 
 def check_alike(configurations):

@@ -210,6 +210,9 @@ def test_bad_models():
     two_outputs = keras.Model(inputs, [layers.Dense(2)(dense), layers.Dense(2)(dense)])
     with pytest.raises(ValueError, match="has 2 outputs"):
         kc.CascadeDistiller(two_outputs, (0.5,), min_channels=1)
+    by_name = keras.Model(inputs, {"classes": layers.Dense(2)(dense)})
+    with pytest.raises(ValueError, match=r"in a dict.*keras.Model\(model.inputs, model.outputs"):
+        kc.CascadeDistiller(by_name, (0.5,), min_channels=1)
     with pytest.raises(ValueError, match="can be pruned"):
         kc.CascadeDistiller(keras.Model(inputs, layers.Dense(2)(inputs)), (0.5,))
     with pytest.raises(ValueError, match="not built"):

@@ -45,6 +45,7 @@ def test_two_processes_write_one_student(tmp_path):
 
 USER_ERRORS = [
     (["--processes=2"], "--coordinator=host:port"),
+    (["--processes=2", "--coordinator=nohost"], "--coordinator=host:port"),
     (["--process_id=1"], "--processes=1 are numbered from 0"),
     (["--levels=half"], "--levels must be numbers"),
     (["--output_dir=/proc/nowhere"], "Cannot write to the output folder"),

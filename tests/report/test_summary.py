@@ -64,6 +64,32 @@ def test_runs_must_be_alike_and_there(tmp_path):
             report.read_runs(folders)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": ["student"]}, "holds no results"),
+        ({"rows": {"name": "original"}}, "holds no results"),
+        ({"rows": []}, "holds no results"),
+        ({"configuration": None}, "do not say how they were made"),
+        ({"rows": [{"name": "a", "accuracy": 1, "params": 1, "macs": 1}]}, "no row 'original'"),
+        ({"rows": [{"name": "original", "accuracy": None, "params": 1, "macs": 1}]}, "no results"),
+        ({"rows": [{"name": "original", "accuracy": 1, "params": 1, "macs": 1}]}, "lack the bytes"),
+    ],
+)
+def test_results_of_another_kind_are_named(tmp_path, change, message):
+    path = _run(tmp_path / "a", 0, 0.8) / "results.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=f"(?s)/a.*{message}"):
+        report.read_runs([path.parent])
+
+
+def test_one_run_counts_once(tmp_path):
+    with pytest.raises(ValueError, match=r"seeds are \[0, 0\]"):
+        report.read_runs(iter([_run(tmp_path / "a", 0, 0.8)] * 2))
+    with pytest.raises(ValueError, match="no runs to read"):
+        report.read_runs([])
+
+
 def test_where_runs_wrote_makes_no_difference(tmp_path):
     folders = [
         _run(tmp_path / str(seed), seed, 0.8, log_dir=f"logs/{seed}", process_id=0, resume=seed > 0)
