@@ -1,7 +1,7 @@
 """The overview that README and docs/results.md begin with: methods after short and long training.
 
 Its columns are experiments of one preset that differ in how wide the network is and in how long it
-trains after its teacher, at one amount.
+and its teacher train, at one amount.
 """
 
 import statistics
@@ -9,7 +9,7 @@ import statistics
 from keras_cascade.report.summary import markdown_lines
 
 PRESET, AMOUNT = "all_images", 0.75
-EXPERIMENTS = ("recovery", "longer_training", "widths_longer")
+EXPERIMENTS = ("recovery", "longer_training", "longer_teacher", "widths_longer")
 
 
 def overview(sections):
@@ -35,7 +35,7 @@ def overview(sections):
         [labels[method], *(cells.accuracy(method, AMOUNT) for cells in columns)]
         for method in sorted(labels, key=lambda method: _place(columns, method))
     ]
-    heads = [f"{cells.model}, {_epochs_after_teacher(cells)} epochs" for cells in columns]
+    heads = [f"{cells.model}, {_epochs(cells)} epochs" for cells in columns]
     gone = f"{AMOUNT:.0%} of the {columns[0].budget} gone"
     return markdown_lines([f"{gone}: accuracy, % (seeds)", *heads], lines)
 
@@ -49,6 +49,7 @@ def _place(columns, method):
     return len(columns), 0.0
 
 
-def _epochs_after_teacher(cells):
+def _epochs(cells):
+    """The teacher's, and those of every method after it: "30 + 12"."""
     settings = cells.rows[0]["settings"]
-    return settings["epochs"] + settings["recover_epochs"]
+    return f"{settings['teacher_epochs']} + {settings['epochs'] + settings['recover_epochs']}"
