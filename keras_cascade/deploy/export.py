@@ -115,7 +115,6 @@ def export(
     expected = _joined(_outputs_of(model, batch) for batch in batches)
     if min_agreement is None and _are_probabilities(expected):
         min_agreement = _LEAST_AGREEMENT
-    limits = (tolerance, min_agreement)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.tmp_"))
     bar = keras.utils.Progbar(2 * len(names), verbose=int(verbose))
@@ -127,7 +126,7 @@ def export(
             given = _joined(run(batch) for batch in batches)
             parity[name] = _difference(expected, given)
             kind = quantize if name == "litert" else None
-            _check_parity(f"{kind or name} file", parity[name], kind, limits)
+            _check_parity(f"{kind or name} file", parity[name], kind, tolerance, min_agreement)
             bar.add(1)
         content = _manifest(model, folder, parity, quantize, pruning)
         content["examples"] = "given" if representative_data is not None else "random"
@@ -241,8 +240,8 @@ def _are_probabilities(outputs):
     return np.allclose(first.sum(axis=1), 1.0, atol=1e-2)
 
 
-def _check_parity(file, found, quantize, limits):
-    agreement, (tolerance, min_agreement) = found.get("top1_agreement"), limits
+def _check_parity(file, found, quantize, tolerance, min_agreement):
+    agreement = found.get("top1_agreement")
     by_class = quantize in ("dynamic", "int8") and tolerance is None and agreement is not None
     if by_class and min_agreement is not None and np.isfinite(found["max_difference"]):
         if agreement < min_agreement:

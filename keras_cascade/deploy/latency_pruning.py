@@ -72,17 +72,18 @@ def prune_to_latency(
         register_budget(budget, LatencyTable(threads=threads, quantize=quantize, cache=cache))
         graph = ChannelGraph(model)
         scored, surgeon = OneShot(graph, budget, **choices), Surgeon(model, graph)
-        if scored.reachable() < _LEAST_AMOUNT:
-            raise ValueError(
-                f"Nothing of '{model.name}' may be removed. Lower min_channels or round_to, or "
-                "keep fewer layers whole."
-            )
         return _search(scored, surgeon, stopwatch, milliseconds, tolerance)
 
 
 def _search(scored, surgeon, stopwatch, milliseconds, tolerance):
     """What `prune_to_latency` returns, or raises where nothing is near enough."""
-    left, reachable = milliseconds / stopwatch.whole, scored.reachable()
+    reachable = scored.reachable()
+    if reachable < _LEAST_AMOUNT:
+        raise ValueError(
+            f"Nothing of '{surgeon.graph.model.name}' may be removed. Lower min_channels or "
+            "round_to, or keep fewer layers whole."
+        )
+    left = milliseconds / stopwatch.whole
     too_little, too_much, tried = 0.0, 1.0, []
     for _ in range(_ROUNDS):
         if not too_little < 1 - left < too_much:

@@ -39,6 +39,26 @@ def two_branches():
     return keras.Model([image, words], outputs)
 
 
+@pytest.fixture
+def write_with_other_weights(monkeypatch):
+    """Has every file be of the model with the weights that `change` makes of its list of them."""
+    write = formats.write_saved_model
+
+    def of(change):
+        def write_another(model, path):
+            other = keras.models.clone_model(model)
+            other.set_weights(change(model.get_weights()))
+            write(other, path)
+
+        monkeypatch.setattr(formats, "write_saved_model", write_another)
+
+    return of
+
+
+def scaled_head(factor):
+    return lambda weights: [*weights[:-2], *(factor * weight for weight in weights[-2:])]
+
+
 def test_an_export_is_whole_and_says_what_it_is(tmp_path):
     model = pruned()
     x, _ = networks.examples_for(model, 5)
@@ -134,17 +154,10 @@ def test_examples_may_come_with_labels_or_by_name():
         formats.examples_of(model, [images, words[:3]])
 
 
-def test_a_file_that_gives_something_else_fails_the_export(tmp_path, monkeypatch):
+def test_a_file_that_gives_something_else_fails_the_export(tmp_path, write_with_other_weights):
     model = pruned()
     (tmp_path / "out").mkdir()
-    write = formats.write_saved_model
-
-    def write_another(model, path):
-        other = keras.models.clone_model(model)
-        other.set_weights([weight + 0.1 for weight in model.get_weights()])
-        write(other, path)
-
-    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    write_with_other_weights(lambda weights: [weight + 0.1 for weight in weights])
     with pytest.raises(
         ExportError, match=r"The outputs of the \w+ file .* tolerance=0.0001.*nothing was exported"
     ):
@@ -152,18 +165,16 @@ def test_a_file_that_gives_something_else_fails_the_export(tmp_path, monkeypatch
     assert not list((tmp_path / "out").iterdir()) and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("output", ["first", "second"])
-def test_a_file_that_gives_nan_in_any_output_fails_the_export(tmp_path, monkeypatch, output):
-    model, write = two_branches(), formats.write_saved_model
+@pytest.mark.parametrize("bias", [-1, -3])
+def test_a_file_that_gives_nan_in_any_output_fails_the_export(
+    tmp_path, write_with_other_weights, bias
+):
+    def change(weights):
+        weights[bias] = np.full_like(weights[bias], np.nan)
+        return weights
 
-    def write_another(model, path):
-        other = keras.models.clone_model(model)
-        other.set_weights(model.get_weights())
-        head = other.layers[-1 if output == "first" else -2]
-        head.set_weights([np.full_like(weight, np.nan) for weight in head.get_weights()])
-        write(other, path)
-
-    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    model = two_branches()
+    write_with_other_weights(change)
     with pytest.raises(ExportError, match="differ by nan of the largest"):
         export(model, tmp_path / "out", FILES)
 
@@ -176,8 +187,8 @@ def test_outputs_may_be_boolean(tmp_path):
 
 
 @pytest.mark.parametrize("probabilities", [True, False])
-def test_an_eight_bit_classifier_must_agree(tmp_path, monkeypatch, probabilities):
-    model, write = networks.small_convnet(), formats.write_saved_model
+def test_an_eight_bit_classifier_must_agree(tmp_path, write_with_other_weights, probabilities):
+    model = networks.small_convnet()
     if probabilities:
         model = keras.Model(model.inputs, layers.Softmax()(model.output))
     x, _ = networks.examples_for(model, 32)
@@ -185,46 +196,28 @@ def test_an_eight_bit_classifier_must_agree(tmp_path, monkeypatch, probabilities
     options |= {} if probabilities else {"min_agreement": 0.9}
     export(model, tmp_path / "agrees", "litert", **options)
 
-    def write_another(model, path):
-        other = keras.models.clone_model(model)
-        *weights, kernel, bias = model.get_weights()
-        other.set_weights([*weights, -kernel, -bias])
-        write(other, path)
-
-    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    write_with_other_weights(scaled_head(-1))
     with pytest.raises(ExportError, match="int8 file agrees .* on the class of .* below 90.0%"):
         export(model, tmp_path / "out", "litert", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["agrees"]
 
 
-def test_eight_bits_of_other_outputs_must_be_near(tmp_path, monkeypatch):
+def test_eight_bits_of_other_outputs_must_be_near(tmp_path, write_with_other_weights):
     """The largest output is in the same place, fifty times what it was."""
-    model, write = networks.small_convnet(), formats.write_saved_model
+    model = networks.small_convnet()
     x, _ = networks.examples_for(model, 32)
     options = {"quantize": "int8", "representative_data": x}
     export(model, tmp_path / "near", "litert", **options)
 
-    def write_another(model, path):
-        other = keras.models.clone_model(model)
-        *weights, kernel, bias = model.get_weights()
-        other.set_weights([*weights, 50 * kernel, 50 * bias])
-        write(other, path)
-
-    monkeypatch.setattr(formats, "write_saved_model", write_another)
+    write_with_other_weights(scaled_head(50))
     with pytest.raises(ExportError, match="tolerance=0.2 allows.* min_agreement=0.9 instead"):
         export(model, tmp_path / "out", "litert", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["near"]
 
 
-def test_nan_is_no_agreement(tmp_path, monkeypatch):
-    model, write = networks.small_convnet(), formats.write_saved_model
-
-    def write_nan(model, path):
-        other = keras.models.clone_model(model)
-        other.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-        write(other, path)
-
-    monkeypatch.setattr(formats, "write_saved_model", write_nan)
+def test_nan_is_no_agreement(tmp_path, write_with_other_weights):
+    model = networks.small_convnet()
+    write_with_other_weights(lambda weights: [np.full_like(each, np.nan) for each in weights])
     with pytest.raises(ExportError, match="differ by nan of the largest"):
         export(model, tmp_path / "out", "litert", quantize="dynamic", min_agreement=0.0)
 

@@ -184,4 +184,4 @@ def test_the_experiments_of_the_repository_can_be_run(name, preset):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_has_a_small_preset_and_the_full_one(name):
     presets = set(Experiment.presets(EXPERIMENTS / f"{name}.toml"))
-    assert presets >= {"smoke", "full"} and presets & {"cpu", "early", "all_images"}
+    assert presets >= {"smoke", "full"} and presets & {"cpu", "early"}
