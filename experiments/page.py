@@ -18,6 +18,7 @@ import quiet_start  # isort: skip  # noqa: E402, F401
 
 import page_claims  # noqa: E402
 import page_overview  # noqa: E402
+import page_pairs  # noqa: E402
 import page_plots  # noqa: E402
 import page_tables  # noqa: E402
 from absl import flags  # noqa: E402
@@ -31,7 +32,7 @@ flags.DEFINE_string("results_dir", "docs/results", "Where EXPERIMENT_PRESET.json
 flags.DEFINE_string(
     "page",
     "docs/results.md",
-    "A Markdown file with sections 'overview', 'claims', 'experiments' and 'early'.",
+    "A Markdown file with sections 'overview', 'claims', 'pairs', 'experiments' and 'early'.",
 )
 flags.DEFINE_string("readme", "README.md", "A Markdown file with a section 'overview'.")
 flags.DEFINE_list(
@@ -66,6 +67,9 @@ def main():
         if sections and name == CLAIMED:
             claims = page_claims.claims(sections, FLAGS.references)
             report.replace_section(FLAGS.page, "claims", claims)
+            pairs = page_pairs.pairs(sections)
+            if pairs:
+                report.replace_section(FLAGS.page, "pairs", pairs)
             overview = page_overview.overview(sections)
             if overview:
                 for path in (FLAGS.readme, FLAGS.page):

@@ -50,11 +50,19 @@ class Cells:
         spread = mean_and_std([100 * row["accuracy"] for row in found])
         return with_spread(*spread, ".2f") + (f" ({len(found)})" if found else "")
 
-    def less(self, reference, method, amount):
-        """Points of accuracy of one method above another, one for each seed that both have."""
-        own, other = self(reference, amount), self.beside(method, amount)
+    def less(self, reference, method, amount, cells=None):
+        """Points of accuracy of one method above another, one for each seed that both have.
+
+        Args:
+            reference, method: names.
+            amount: of both.
+            cells: the `Cells` that `method` is of; default: these.
+        """
+        own, other = self(reference, amount), (cells or self).beside(method, amount)
         return [
-            100 * (own[seed]["accuracy"] - other[seed]["accuracy"]) for seed in own if seed in other
+            100 * (own[seed]["accuracy"] - other[seed]["accuracy"])
+            for seed in sorted(own)
+            if seed in other
         ]
 
     def seeds(self, method):

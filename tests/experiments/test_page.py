@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import pathlib
 import re
 import types
@@ -168,6 +169,57 @@ def test_the_overview_has_each_method_after_short_and_long_training(page, tmp_pa
     assert page.page_overview.overview(sections[:1]) == ""
 
 
+def test_pairs_are_told_seed_by_seed_within_an_experiment_and_across_two(page, tmp_path):
+    def section(name, preset, found):
+        experiment = Experiment.read(EXPERIMENTS / f"{name}.toml", preset)
+        return page.Section(experiment, found, tmp_path)
+
+    given = rows("all_images")  # of seeds 0 and 1: L1 80 and 82, the cascade 85 and 86
+    higher = [row | {"accuracy": row["accuracy"] + 0.01} for row in given if row["seed"]]
+    other_network = [row | {"model": "vgg19"} for row in given]
+    sections = [
+        section("recovery", "all_images", [*given, *other_network[:-1]]),
+        section("recovery", "cpu", higher),
+        section("longer_training", "all_images", higher),
+    ]
+    chosen = [
+        page.page_pairs.Pair("recovery", "frozen_2", "l1"),
+        page.page_pairs.Pair("longer_training", "frozen_2", "frozen_2", "recovery"),
+        page.page_pairs.Pair("recovery", "frozen_0", "l1"),
+        page.page_pairs.Pair("widths", "frozen_2", "l1"),
+    ]
+    text = page.page_pairs.pairs(sections, chosen)
+    cascade, l1 = "cascade, 2 assistants", "one-shot L1, fine-tuned"
+    assert cells(text, "recovery") == [
+        ["vgg16, cifar10", "75%", cascade, l1, "+5.00, +4.00", "+4.50 ± 0.71"],
+        ["vgg19, cifar10", "75%", cascade, l1, "+5.00", "+5.00"],
+    ]
+    assert cells(text, "longer_training") == [
+        ["vgg16, cifar10", "75%", cascade, f"recovery: {cascade}", "+1.00", "+1.00"]
+    ]
+    assert page.page_pairs.pairs(sections, chosen[2:]) == ""
+
+
+@pytest.mark.parametrize("name", ["docs/results.md", "README.md"])
+def test_every_spread_that_the_text_tells_stands_in_a_table(name):
+    root = EXPERIMENTS.parent
+    generated = re.compile(r"<!-- begin .*?<!-- end \w+ -->", re.DOTALL)
+    spread = re.compile(r"(\d+\.\d+)\s+±\s+(\d+\.\d+)")
+
+    def spreads(text):
+        return [(float(mean), float(std)) for mean, std in spread.findall(text)]
+
+    tables = spreads("".join(generated.findall((root / "docs" / "results.md").read_text())))
+    told = spreads(generated.sub("", (root / name).read_text()))
+    rounded = 0.0501  # tables have two decimals, the text has one
+    assert told
+    assert [
+        figure
+        for figure in told
+        if not any(math.dist(figure, each) <= rounded * math.sqrt(2) for each in tables)
+    ] == []
+
+
 def test_results_without_any_of_the_overviews_leave_it_as_it_is(page, tmp_path, monkeypatch):
     experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "cpu")
     settings = json.loads(json.dumps(experiment.protocol.as_dict()))
@@ -175,7 +227,7 @@ def test_results_without_any_of_the_overviews_leave_it_as_it_is(page, tmp_path, 
     (tmp_path / "vgg16_cifar10_cpu.jsonl").write_text("".join(lines))
     markdown, readme = tmp_path / "results.md", tmp_path / "README.md"
     for path in (markdown, readme):
-        names = ("overview", "claims", "experiments")
+        names = ("overview", "claims", "pairs", "experiments")
         path.write_text("".join(f"<!-- begin {n} -->\nold {n}\n<!-- end {n} -->\n" for n in names))
     flags = {
         "results_dir": tmp_path,
@@ -186,6 +238,7 @@ def test_results_without_any_of_the_overviews_leave_it_as_it_is(page, tmp_path, 
     monkeypatch.setattr(page, "FLAGS", types.SimpleNamespace(**flags))
     page.main()
     assert "old overview" in readme.read_text() and "old overview" in markdown.read_text()
+    assert "old pairs" in markdown.read_text()
     assert "old experiments" not in markdown.read_text()
 
 
