@@ -133,6 +133,7 @@ def measure_memory(path: Path, threads: int = 1) -> int:
     Raises:
         ImportError: LiteRT is not installed (the extra `litert`).
         ValueError: no LiteRT model, or one of open input size.
+        RuntimeError: that process failed; its reason.
 
     Example:
 
@@ -147,8 +148,13 @@ def measure_memory(path: Path, threads: int = 1) -> int:
         [sys.executable, "-c", _MEMORY, str(path), str(threads)],
         capture_output=True,
         text=True,
-        check=True,
     )
+    if done.returncode:
+        *_, reason = done.stderr.strip().splitlines() or ["no reason was given"]
+        raise RuntimeError(
+            f"{path} could not be run in a process of its own (status {done.returncode}): "
+            f"{reason}. A negative status is a signal, as of a machine that is out of memory."
+        )
     return int(done.stdout)
 
 

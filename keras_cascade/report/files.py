@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -16,7 +17,8 @@ def whole_file(path: Path) -> Iterator[pathlib.Path]:
     """Has a file written in a hidden folder beside it, and moves it to its place at the end.
 
     After an error nothing of it is left, and what was there before still is. Of several that write
-    one file at once, the last to end wins, with a whole one.
+    one file at once, the last to end wins, with a whole one. Who may read or write a file that is
+    replaced, may the new one.
 
     Args:
         path: of the file.
@@ -40,6 +42,8 @@ def whole_file(path: Path) -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp_") as folder:
         temporary = pathlib.Path(folder, name)
         yield temporary
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
 
 

@@ -67,6 +67,19 @@ def test_memory_is_that_of_the_model(tmp_path):
     assert 40e6 <= measure_memory(written(model, tmp_path)) < 200e6
 
 
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("raise SystemExit('no room')", r"status 1\): no room"),
+        ("import os; os.kill(os.getpid(), 9)", r"status -9\): no reason was given"),
+    ],
+)
+def test_a_process_that_fails_is_told_with_its_reason(tflite, monkeypatch, program, reason):
+    monkeypatch.setattr(latency, "_MEMORY", program)
+    with pytest.raises(RuntimeError, match=f"model.tflite could not be run .*{reason}"):
+        measure_memory(tflite)
+
+
 def test_integer_inputs_run(tmp_path):
     inputs = keras.Input((6,), dtype="int32")
     outputs = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(5, 3)(inputs))

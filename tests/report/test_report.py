@@ -31,6 +31,15 @@ def test_a_file_that_fails_halfway_is_as_it_was(tmp_path):
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_is_replaced_may_be_read_by_whom_it_might(tmp_path):
+    path = tmp_path / "train.sh"
+    path.write_text("old")
+    path.chmod(0o750)
+    with report.whole_file(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o750
+
+
 def test_a_link_to_a_file_stays_one(tmp_path):
     target, link = tmp_path / "page.html", tmp_path / "latest"
     link.symlink_to(target)
