@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "examples"))
 import quiet_start  # isort: skip  # noqa: E402, F401
 
+import experiment_names  # noqa: E402
 import page_claims  # noqa: E402
 import page_overview  # noqa: E402
 import page_pairs  # noqa: E402
@@ -53,6 +54,8 @@ FLAGS = flags.FLAGS
 # The section that claims are made of; all sections of the page, and their presets.
 CLAIMED = "experiments"
 SECTIONS = {CLAIMED: ("full", "all_images", "cpu"), "early": ("early",)}
+# What the recipe does by default, with assistants and without.
+RECIPES = ("frozen_2_annealed", "frozen_0_annealed")
 PUBLISHED = HERE / "published" / "figures.toml"
 
 
@@ -82,11 +85,11 @@ def main():
 
 def _sections(folder, presets):
     """A `Section` for each experiment that was run at one of some presets."""
-    for path in sorted(HERE.glob("*.toml"), key=_place):
+    for name in experiment_names.names():
         for preset in presets:
-            results = folder / f"{path.stem}_{preset}.jsonl"
-            if path.name != study.COMMON and results.exists():
-                experiment = study.Experiment.read(path, preset)
+            results = folder / f"{name}_{preset}.jsonl"
+            if results.exists():
+                experiment = study.Experiment.read(experiment_names.path_of(name), preset)
                 # Rows of other settings than the file's now would not be what its command gives.
                 rows = study.Records(results, experiment.protocol.as_dict()).rows
                 outside = study.Records(folder / _torch_pruning_file(experiment)).rows
@@ -98,13 +101,6 @@ def _torch_pruning_file(experiment):
     return experiment.results.replace(".jsonl", "_torch_pruning.jsonl")
 
 
-def _place(path):
-    order = (
-        "vgg16_cifar10", "resnet56_cifar10", "resnet50_cifar10", "vgg16_cifar100", "assistants",
-    )  # fmt: skip
-    return (order.index(path.stem) if path.stem in order else len(order), path.stem)
-
-
 class Section:
     """What one experiment at one preset gave, as Markdown."""
 
@@ -112,7 +108,8 @@ class Section:
         self.experiment, self.folder, self.outside = experiment, folder, outside
         self.all_rows, self.rows = rows, finished(rows)
         self._file = experiment.results.removesuffix(".jsonl")
-        beside = experiment.preset in ("full", "cpu")
+        full_was_run = (folder / f"{experiment.name}_full.jsonl").exists()
+        beside = experiment.preset == ("full" if full_was_run else "cpu")
         self.published = tomllib.loads(PUBLISHED.read_text()).get(experiment.name) if beside else {}
 
     @property
@@ -175,16 +172,18 @@ class Section:
         return page_tables.torch_pruning(rows, _torch_pruning_file(self.experiment))
 
     def _picture(self, cells, name):
-        file = name.replace("@", "_") + ".png"
+        file = name.replace("@", "_").replace("/", "-") + ".png"
         what = page_plots.draw(cells, self.folder / file)
         return f"![{self.experiment.title}: {what}](results/{file})"
 
     def _published(self):
         if not self.published:
             return ""
-        ours = {}
+        ours, whose = {}, "ours"
         if self.experiment.preset == "full":
-            reference = page_tables.most_trained(self.rows, FLAGS.references)
+            trained = {row["method"] for row in self.rows}
+            reference = next(name for name in (*RECIPES, *FLAGS.references) if name in trained)
+            whose = f"ours: {self.experiment.label(reference)}"
             for row in self.rows:
                 if row["method"] == reference:
                     ours.setdefault(round(100 * row["amount"]), []).append(100 * row["accuracy"])
@@ -193,7 +192,9 @@ class Section:
             near = min(ours, key=lambda amount: abs(amount - removed), default=None)
             text = "not run" if near is None else f"{statistics.mean(ours[near]):.2f} at {near}%"
             lines.append([method, str(base), f"{accuracy:.2f}", f"{removed}%", text])
-        header = ["published, other code", "base, %", "pruned, %", "MACs gone", "ours, full preset"]
+        header = [
+            "published, other code", "base, %", "pruned, %", "MACs gone", f"{whose}, full preset",
+        ]  # fmt: skip
         return (
             f"Published for the whole network ({self.published['whole']}), on the lossless images; "
             "not comparable with a narrow network or a subset.\n\n" + markdown_lines(header, lines)

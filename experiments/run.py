@@ -13,7 +13,8 @@ shared by experiments.
 With --backup_every a training that is broken off goes on in its middle, where a machine is lent for
 less time than it takes; its images then come in another order than without.
 
-Where TensorFlow is not installed, decode.py's files take the place of TFDS: --decoded=FOLDER.
+With --decoded=FOLDER decode.py's files take the place of TFDS, as they must where TensorFlow is not
+installed. An experiment whose data is not there is left out, unless --experiments names it.
 """
 
 import dataclasses
@@ -24,13 +25,12 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "examples"))
 import quiet_start  # isort: skip  # noqa: E402, F401
 
+import experiment_names  # noqa: E402
 from absl import flags  # noqa: E402
 
-from keras_cascade import recipe, report, study  # noqa: E402
+from keras_cascade import data, recipe, report, study  # noqa: E402
 from keras_cascade.cli import study_flags, user_errors  # noqa: E402
 from keras_cascade_command import quiet_stderr  # noqa: E402
-
-NAMES = sorted(path.stem for path in HERE.glob("*.toml") if path.name != study.COMMON)
 
 flags.DEFINE_list(
     "experiments", None, "Which: names of the files beside this script; default: all of the preset."
@@ -41,7 +41,7 @@ flags.DEFINE_list("methods", None, "Only these of the experiment's methods; defa
 flags.DEFINE_list("amounts", None, "Only these of the preset's amounts; default: all.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets; default: its own folder.")
 flags.DEFINE_string(
-    "decoded", None, "Folder of decode.py's files, read where TensorFlow is not installed."
+    "decoded", None, "Folder of decode.py's files, to read in the place of TFDS' data sets."
 )
 flags.DEFINE_string("output_dir", "results", "Where results and teachers are written.")
 flags.DEFINE_string("strategy", "none", "mirrored, or mirrored:N for N replicas (TensorFlow).")
@@ -52,14 +52,16 @@ ON_INTERRUPT = "Interrupted. What is finished is kept: run the same command agai
 
 
 def main():
-    of_preset = [name for name in NAMES if FLAGS.preset in study.Experiment.presets(_path(name))]
+    names = experiment_names.names()
+    of_preset = [name for name in names if FLAGS.preset in _presets(name)]
     # Of an unknown preset there are none: any of the names then says which presets there are.
-    experiments = [_experiment(name) for name in FLAGS.experiments or of_preset or NAMES]
+    experiments = [_experiment(name) for name in FLAGS.experiments or of_preset or names]
     folder = report.writable_folder(FLAGS.output_dir)
     make_scope, replicas = recipe.distribution_scopes(FLAGS.strategy)
-    # A training that two experiments want is run once.
+    # A training that two experiments want is run once; but for those in the shape of another's
+    # student, which is known by its name alone.
     all_results = [_experiment(name).results for name in of_preset]
-    runners = []
+    studies = []
     for experiment in experiments:
         protocol = experiment.protocol.changed({"replicas": replicas})
         runner = study.StudyRunner(
@@ -76,10 +78,20 @@ def main():
             others=[other for other in all_results if other != experiment.results],
             backup_every=FLAGS.backup_every,
         )
-        runner.check()
-        runners.append(runner)
+        try:
+            runner.check()
+        except (FileNotFoundError, data.UnknownDatasetError) as error:
+            if FLAGS.experiments:
+                raise
+            print(f"{experiment.title}: left out, its data is not there. {error}")
+        else:
+            studies.append((experiment, runner))
+    if not studies:
+        raise FileNotFoundError(f"There is no data for any experiment of preset {FLAGS.preset}.")
+    cells = sum(len(runner.grid.cells()) for _, runner in studies)
+    print(f"Preset {FLAGS.preset}: {cells} trainings in {len(studies)} experiments.")
     failed = 0
-    for experiment, runner in zip(experiments, runners, strict=True):
+    for experiment, runner in studies:
         print(f"{experiment.title}, preset {experiment.preset}")
         rows = runner.run()
         labelled = [{**row, "method": experiment.label(row["method"])} for row in rows]
@@ -89,14 +101,15 @@ def main():
         sys.exit(f"{failed} trainings failed; run again to try them once more.")
 
 
-def _path(name):
-    return HERE / f"{name}.toml"
+def _presets(name):
+    return study.Experiment.presets(experiment_names.path_of(name))
 
 
 def _experiment(name):
-    if name not in NAMES:
-        raise ValueError(f"Unknown experiment '{name}'. There are {', '.join(NAMES)}.")
-    return study.Experiment.read(_path(name), FLAGS.preset)
+    names = experiment_names.names()
+    if name not in names:
+        raise ValueError(f"Unknown experiment '{name}'. There are {', '.join(names)}.")
+    return study.Experiment.read(experiment_names.path_of(name), FLAGS.preset)
 
 
 def _chosen(grid):

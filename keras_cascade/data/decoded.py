@@ -11,22 +11,28 @@ import numpy as np
 
 from keras_cascade.data.image_arrays import ImageArrays
 from keras_cascade.data.own_files import checked_arrays, is_own, own_arrays
+from keras_cascade.data.pipelines import fixed_view, input_shape
 from keras_cascade.data.preprocessing import LARGEST_SMALL_SIDE, is_large, recipe_for
 from keras_cascade.data.sources import DIGITS, Source, has_tensorflow, import_extra, tfds_source
 from keras_cascade.report import cache_folder, whole_file
 from keras_cascade.typing import Path
 
 
-def decode(name: str, folder: Path, data_dir: Path | None = None) -> pathlib.Path:
-    """Writes a data set of small images as one file of arrays, in stored order.
+def decode(
+    name: str, folder: Path, data_dir: Path | None = None, image_size: int | None = None
+) -> pathlib.Path:
+    """Writes a data set of images as one file of arrays, in stored order.
 
     Where TensorFlow is not installed, `load` trains on such files. TensorFlow and TFDS are needed
     here; the file can be copied to where they are not.
 
     Args:
-        name: TFDS name of images of one size of up to 128x128 pixels, "cifar10".
+        name: TFDS name of images of one size of up to 128x128 pixels, "cifar10"; of any images
+            where `image_size` is given, "imagenette/160px-v2".
         folder: where to write; it is made where it is missing.
         data_dir: TFDS data folder, as for `load`.
+        image_size: side in pixels of the square images to store, those that `load` would test on;
+            large ones lose their margins. None: as they are.
 
     Returns:
         `pathlib.Path` of the file, `FOLDER/NAME.npz` ("/" and ":" in the name become "-"): an
@@ -34,8 +40,9 @@ def decode(name: str, folder: Path, data_dir: Path | None = None) -> pathlib.Pat
         which is also a data set of one's own for `load`.
 
     Raises:
-        ValueError: the name is unknown, no TFDS name, or of images that are large, of varied size
-            or not of bytes.
+        UnknownDatasetError: the name is unknown.
+        ValueError: it is no TFDS name, or of images that are not of bytes, or that are large or
+            of varied size and stay so; `image_size` is out of range.
         FileNotFoundError: as `load`.
         ImportError: tensorflow or tensorflow_datasets is not installed.
         OSError: the file cannot be written; nothing of it is left.
@@ -52,12 +59,16 @@ def decode(name: str, folder: Path, data_dir: Path | None = None) -> pathlib.Pat
             f"'{name}' is no name of TensorFlow Datasets, and only those are decoded. Digits and "
             ".npz files are read as they are; a folder of images needs the tf.data pipeline."
         )
+    if image_size is not None and not 1 <= image_size <= LARGEST_SMALL_SIDE:
+        raise ValueError(f"image_size must be in 1..{LARGEST_SMALL_SIDE}. Received: {image_size}")
     splits = recipe_for(name).test_splits
     source = tfds_source(name, data_dir, None, splits, seed=0, in_stored_order=True)
-    _check_small(name, source)
+    _check_bytes(name, source)
+    if image_size is None:
+        _check_small(name, source)
     path = decoded_path(name, folder)
-    x_train, y_train = _read(source, source.train, source.train_examples)
-    x_test, y_test = _read(source, source.test, source.test_examples)
+    x_train, y_train = _read(source, source.train, source.train_examples, image_size)
+    x_test, y_test = _read(source, source.test, source.test_examples, image_size)
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     arrays["classes"] = np.array(source.classes)
     checked_arrays(str(path), arrays)
@@ -113,8 +124,12 @@ def _check_small(name: str, source: Source) -> None:
         sides = "varied size" if height is None or width is None else f"{height}x{width} pixels"
         raise ValueError(
             f"{name!r} has images of {sides}; decoded are those of one size of up to "
-            f"{LARGEST_SMALL_SIDE}x{LARGEST_SMALL_SIDE}. Take pipeline='tf.data' for it."
+            f"{LARGEST_SMALL_SIDE}x{LARGEST_SMALL_SIDE}. Take pipeline='tf.data' for it, or have "
+            "`data.decode` make them small: image_size=96."
         )
+
+
+def _check_bytes(name: str, source: Source) -> None:
     if source.dtype != np.uint8:
         raise ValueError(
             f"{name!r} has images of {source.dtype}; decoded are those of bytes (uint8). Take "
@@ -122,8 +137,15 @@ def _check_small(name: str, source: Source) -> None:
         )
 
 
-def _read(source: Source, examples, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _read(source: Source, examples, count: int, side: int | None) -> tuple[np.ndarray, np.ndarray]:
     """All images and labels of a split, in the order in which they come."""
     tf = import_extra("tensorflow", "Decoding data sets")
-    images = examples.map(lambda stored, label: (source.decode(stored), label), tf.data.AUTOTUNE)
-    return next(images.batch(count).as_numpy_iterator())
+    view = fixed_view(source, input_shape(source, side))
+
+    def of_bytes(stored, label):
+        image, label = view(stored, label)
+        return tf.saturate_cast(
+            tf.round(image) if image.dtype.is_floating else image, tf.uint8
+        ), label
+
+    return next(examples.map(of_bytes, tf.data.AUTOTUNE).batch(count).as_numpy_iterator())

@@ -68,9 +68,9 @@ def load(
             docs/machines.md. Each draws the same batches and yields its own part of each.
         processes: how many they are. Then every batch divides evenly among the replicas, all of
             theirs: a last training batch that does not is dropped, test batches are made smaller.
-        pipeline: "tf.data" or "numpy"; None is tf.data where TensorFlow can be imported. NumPy's
-            feeds one replica only.
-        decoded: folder of the files that the NumPy pipeline reads TFDS names from; None is
+        pipeline: "tf.data" or "numpy"; None is NumPy's where `decoded` is given or TensorFlow
+            cannot be imported. NumPy's feeds one replica only.
+        decoded: folder of the files that the NumPy pipeline reads TFDS names from; its default is
             `keras_cascade/decoded` in the user's cache folder. With TensorFlow installed, what is
             absent is decoded there first, from `data_dir`.
 
@@ -78,8 +78,9 @@ def load(
         `ImageData`.
 
     Raises:
-        ValueError: if the name is unknown, the data set is no image classification, an argument
-            is out of range, or the NumPy pipeline does not take the data or the replicas.
+        UnknownDatasetError: if the name is unknown.
+        ValueError: if the data set is no image classification, an argument is out of range, or
+            the NumPy pipeline does not take the data or the replicas.
         FileNotFoundError: if `data_dir` is no folder, or the data is not in it and cannot be
             downloaded; or the NumPy pipeline has no decoded file and no TensorFlow to write it.
         ImportError: if an optional dependency is missing; it names the pip command.
@@ -102,7 +103,9 @@ def load(
         "seed": seed,
         "sharing": sharing,
     }
-    if pipeline == "numpy" or (pipeline is None and not has_tensorflow()):
+    if pipeline is None:
+        pipeline = "tf.data" if decoded is None and has_tensorflow() else "numpy"
+    if pipeline == "numpy":
         return array_data(name, decoded=decoded, **wanted)
     return tf_data(name, **wanted)
 

@@ -56,7 +56,7 @@ def tf_data(
         source = own_source(name, max_train_examples)
     else:
         source = tfds_source(name, data_dir, max_train_examples, recipe.test_splits, seed)
-    shape = _input_shape(source, image_size)
+    shape = input_shape(source, image_size)
     whole_only = sharing.fails(source.train_examples % batch_size)
     test_size = sharing.largest_test_batch(source.test_examples, batch_size)
     train = _TrainBatches(tf, source, recipe, shape, batch_size, whole_only, augment, seed, sharing)
@@ -73,14 +73,14 @@ def tf_data(
     )
 
 
-def _input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
+def input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
     height, width, channels = source.image_shape  # open sizes are those of large images
     if image_size is None and preprocessing.is_large(source.image_shape):
         image_size = _DEFAULT_LARGE_SIZE
     return (image_size or height, image_size or width, channels)  # type: ignore[return-value]
 
 
-def _fixed_view(source: Source, shape: tuple[int, int, int]):
+def fixed_view(source: Source, shape: tuple[int, int, int]):
     """The map from (image as stored, label) to the image that is not augmented, and label."""
     size = shape[0]
 
@@ -112,7 +112,7 @@ class _TrainBatches:
         self._crops, self._shifts = augment and large, augment and not large
         self._cached = None
         if not self._crops and _fits_in_memory(source, shape, source.train_examples):
-            self._cached = source.train.map(_fixed_view(source, shape), tf.data.AUTOTUNE).cache()
+            self._cached = source.train.map(fixed_view(source, shape), tf.data.AUTOTUNE).cache()
 
     def passes(self):
         """A data set of which every pass is the next epoch."""
@@ -141,7 +141,7 @@ class _TrainBatches:
         if self._crops:
             images = tf.data.Dataset.zip(images, seeds).map(self._random_view, tf.data.AUTOTUNE)
         elif not self._cached:
-            images = images.map(_fixed_view(source, self._shape), tf.data.AUTOTUNE)
+            images = images.map(fixed_view(source, self._shape), tf.data.AUTOTUNE)
         batches = images.batch(self._batch_size, drop_remainder=self._whole_only)
         if self._shifts:
             batches = tf.data.Dataset.zip(batches, seeds).map(self._shifted, tf.data.AUTOTUNE)
@@ -164,7 +164,7 @@ def _test_batches(
     batch_size: int,
     sharing: Sharing,
 ):
-    images = source.test.map(_fixed_view(source, shape), tf.data.AUTOTUNE)
+    images = source.test.map(fixed_view(source, shape), tf.data.AUTOTUNE)
     if _fits_in_memory(source, shape, source.test_examples):
         images = images.cache()
     return _finished(tf, images.batch(batch_size), source, recipe, sharing)

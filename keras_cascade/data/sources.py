@@ -52,6 +52,10 @@ class Source:
     test_examples: int
 
 
+class UnknownDatasetError(ValueError):
+    """A name of no data set that is known here."""
+
+
 def import_extra(module: str, needed_for: str):
     """Imports an optional dependency, or says how to install it.
 
@@ -160,8 +164,9 @@ def tfds_source(
 
     Raises:
         ImportError: if tensorflow or tensorflow_datasets is not installed.
-        ValueError: if the name is unknown, or the data set has no image and label features, no
-            training split or no test split.
+        UnknownDatasetError: if the name is unknown.
+        ValueError: if the data set has no image and label features, no training split or no test
+            split.
         FileNotFoundError: if `data_dir` does not exist, or the data is not there and TFDS cannot
             download it.
 
@@ -264,7 +269,7 @@ def _prepared_builder(tfds, name: str, data_dir: str | os.PathLike | None):
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         # `from None`: TFDS' own message says the same, with all of its thousand names.
-        raise ValueError(_unknown_name(tfds, name, data_dir)) from None
+        raise UnknownDatasetError(_unknown_name(tfds, name, data_dir)) from None
     if not builder.is_prepared():
         try:
             builder.download_and_prepare()

@@ -146,7 +146,7 @@ def test_no_file_and_no_tensorflow(cache, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("kc_varied", r"images of varied size; decoded are those of one size of up to 128x128\. T"),
+        ("kc_varied", r"images of varied size; .* up to 128x128\. Take .* or .*: image_size=96"),
         ("kc_floats", r"images of float32; decoded are those of bytes \(uint8\)\. Take pipeline="),
         ("digits", "is no name of TensorFlow Datasets.*Digits .* are read as they are"),
         ("./images.npz", "is no name of TensorFlow Datasets"),
@@ -156,6 +156,30 @@ def test_what_is_not_decoded_is_refused(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):
         decode(name, tmp_path / "files", tmp_path)
     assert not (tmp_path / "files").exists()
+
+
+@pytest.mark.parametrize("name", ["kc_varied", "kc_thumbnails"])
+def test_images_of_a_size_of_their_own_are_those_tested_on_with_the_other_pipeline(tmp_path, name):
+    path = decode(name, tmp_path, tmp_path, image_size=16)
+    with np.load(path) as found:
+        assert found["x_train"].shape == (50, 16, 16, 3)
+    options = {"batch_size": 9, "data_dir": tmp_path, "image_size": 16}
+    small, large = load(name, decoded=tmp_path, **options), load(name, **options)
+    for each, other in zip(small.test, large.test, strict=True):
+        np.testing.assert_allclose(each[0], other[0], atol=1.01 / 255)  # half of a grey level
+        np.testing.assert_array_equal(each[1], other[1])
+
+
+@pytest.mark.parametrize("image_size", [0, 129])
+def test_a_size_out_of_range_is_refused(tmp_path, image_size):
+    with pytest.raises(ValueError, match=f"image_size must be in 1..128. Received: {image_size}"):
+        decode("kc_thumbnails", tmp_path, tmp_path, image_size=image_size)
+
+
+def test_a_folder_of_decoded_files_is_read_though_tensorflow_is_there(tmp_path, monkeypatch):
+    decode("kc_thumbnails", tmp_path, tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # which tf.data would ask
+    assert load("kc_thumbnails", batch_size=10, decoded=tmp_path).train_examples == 50
 
 
 def test_configurations_and_versions_have_files_of_their_own(tmp_path):

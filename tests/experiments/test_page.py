@@ -293,10 +293,27 @@ def test_another_library_is_compared_with_its_own_teachers(page, tmp_path):
     assert "Torch-Pruning" not in section(page, tmp_path, "all_images")
 
 
-def test_published_figures_stand_beside_the_full_preset_only(page, tmp_path):
-    narrow, whole = (section(page, tmp_path, preset) for preset in ("cpu", "full"))
+def test_published_figures_stand_beside_the_full_preset_where_it_was_run(page, tmp_path):
+    narrow = section(page, tmp_path, "cpu")
     assert cells(narrow, "White-Box") == [["", "93.47", "76%", "not run"]]
+    (tmp_path / "vgg16_cifar10_full.jsonl").touch()
+    narrow, whole = (section(page, tmp_path, preset) for preset in ("cpu", "full"))
+    assert "White-Box" not in narrow
     assert cells(whole, "White-Box") == [["", "93.47", "76%", "85.50 at 75%"]]
+    assert "| ours: cascade, 2 assistants, full preset |" in whole
+
+
+def test_the_recipes_own_student_is_the_one_beside_published_figures(page, tmp_path):
+    (tmp_path / "vgg16_cifar10_full.jsonl").touch()
+    experiment = Experiment.read(EXPERIMENTS / "vgg16_cifar10.toml", "full")
+    guided = rows("full")
+    annealed = [
+        row | {"method": "frozen_2_annealed", "accuracy": 0.95}
+        for row in guided
+        if row["method"] == "frozen_2"
+    ]
+    text = page.Section(experiment, [*guided, *annealed], tmp_path).text()
+    assert cells(text, "White-Box") == [["", "93.47", "76%", "95.00 at 75%"]]
 
 
 def test_every_published_table_is_of_an_experiment(page):
