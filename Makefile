@@ -260,8 +260,10 @@ experiments: install
 	    $(if $(EXPERIMENTS),--experiments=$(EXPERIMENTS)) $(if $(DATA_DIR),--data_dir="$(DATA_DIR)") \
 	    $(if $(DECODED),--decoded="$(DECODED)") $(if $(BACKUP_EVERY),--backup_every=$(BACKUP_EVERY))
 
+FROM ?= docs/results
+
 results: install
-	@$(BIN)/python experiments/page.py --results_dir=docs/results --page=docs/results.md
+	@$(BIN)/python experiments/page.py --results_dir="$(FROM)" --page=docs/results.md
 
 bench: install
 	@$(BIN)/python benchmarks/training.py --models=resnet20 --rounds=2 --steps=4 \

@@ -156,9 +156,9 @@ class Section:
         machines = sorted({f"{r['device']} ({r['versions']['backend']})" for r in self.all_rows})
         lines = [
             f"    python experiments/run.py --experiments={self.experiment.name} "
-            f"--preset={self.experiment.preset}",
+            f"--preset={self.experiment.preset} --data_dir=<a TFDS folder>",
             "",
-            f"{len(self.rows)} trainings{shared}, seeds {', '.join(map(str, seeds))}, "
+            f"{len(self.rows)} of its {len(self.experiment.grid.cells())} trainings{shared}, seeds {', '.join(map(str, seeds))}, "
             f"{seconds / 3600:.1f} hours (beside other work) on {'; '.join(machines)}. {told}. "
             f"Every row: [results/{self._file}.jsonl](results/{self._file}.jsonl).",
             "",

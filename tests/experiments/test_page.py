@@ -76,7 +76,7 @@ def section(page, tmp_path, preset):
 
 def test_means_differences_and_insides(page, tmp_path):
     text = section(page, tmp_path, "cpu")
-    assert "6 trainings, seeds 0, 1, 3.0 hours (beside other work) on CPU (jax)" in text
+    assert "6 of its 90 trainings, seeds 0, 1, 3.0 hours (beside other work) on CPU (jax)" in text
     accuracies, differences = cells(text, "one-shot L1, fine-tuned")
     assert accuracies == ["81.00 ± 1.41 (2)", "25.0 / 50.0"]
     assert differences == ["+4.50 ± 0.71"]  # 85 - 80 and 86 - 82
