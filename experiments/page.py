@@ -158,7 +158,8 @@ class Section:
             f"    python experiments/run.py --experiments={self.experiment.name} "
             f"--preset={self.experiment.preset} --data_dir=<a TFDS folder>",
             "",
-            f"{len(self.rows)} of its {len(self.experiment.grid.cells())} trainings{shared}, seeds {', '.join(map(str, seeds))}, "
+            f"{len(self.rows)} of its {len(self.experiment.grid.cells())} trainings{shared}, "
+            f"seeds {', '.join(map(str, seeds))}, "
             f"{seconds / 3600:.1f} hours (beside other work) on {'; '.join(machines)}. {told}. "
             f"Every row: [results/{self._file}.jsonl](results/{self._file}.jsonl).",
             "",
