@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import math
 import pathlib
 import re
 import types
@@ -200,24 +199,48 @@ def test_pairs_are_told_seed_by_seed_within_an_experiment_and_across_two(page, t
     assert page.page_pairs.pairs(sections, chosen[2:]) == ""
 
 
+GENERATED = re.compile(r"<!-- begin .*?<!-- end \w+ -->", re.DOTALL)
+
+
+def spreads(text):
+    found = re.findall(r"(\d+\.\d+)\s+±\s+(\d+\.\d+)", text)
+    return [(float(mean), float(std)) for mean, std in found]
+
+
+def spreads_by_experiment(page):
+    """Those of the tables that docs/results.md has of each experiment, by its name."""
+    tables = "".join(GENERATED.findall((EXPERIMENTS.parent / "docs" / "results.md").read_text()))
+    _, *sections = re.split(r"^### (.*): preset `\w+`$", tables, flags=re.MULTILINE)
+    by_title = {}
+    for title, text in zip(sections[::2], sections[1::2], strict=True):
+        by_title.setdefault(title, []).extend(spreads(text))
+    found = {}
+    for name in page.experiment_names.names():
+        path = page.experiment_names.path_of(name)
+        title = Experiment.read(path, Experiment.presets(path)[0]).title
+        pairs = [line for line in tables.splitlines() if line.startswith(f"| {name} |")]
+        found[name] = by_title.get(title, []) + spreads("\n".join(pairs))
+    return found
+
+
 @pytest.mark.parametrize("name", ["docs/results.md", "README.md"])
-def test_every_spread_that_the_text_tells_stands_in_a_table(name):
-    root = EXPERIMENTS.parent
-    generated = re.compile(r"<!-- begin .*?<!-- end \w+ -->", re.DOTALL)
-    spread = re.compile(r"(\d+\.\d+)\s+±\s+(\d+\.\d+)")
-
-    def spreads(text):
-        return [(float(mean), float(std)) for mean, std in spread.findall(text)]
-
-    tables = spreads("".join(generated.findall((root / "docs" / "results.md").read_text())))
-    told = spreads(generated.sub("", (root / name).read_text()))
+def test_every_spread_that_the_text_tells_stands_in_a_table(page, name):
+    """In one of an experiment that the same paragraph names, where it names any."""
+    by_experiment = spreads_by_experiment(page)
+    text = GENERATED.sub("", (EXPERIMENTS.parent / name).read_text())
     rounded = 0.0501  # tables have two decimals, the text has one
-    assert told
-    assert [
-        figure
-        for figure in told
-        if not any(math.dist(figure, each) <= rounded * math.sqrt(2) for each in tables)
-    ] == []
+    told, missing = 0, []
+    for paragraph in re.split(r"\n\n|\n- |\n\| ", text):
+        named = [each for each in by_experiment if f"`{each}`" in paragraph] or by_experiment
+        tables = [figures for each in named for figures in by_experiment[each]]
+        for mean, std in spreads(paragraph):
+            told += 1
+            if not any(
+                abs(mean - other[0]) <= rounded and abs(std - other[1]) <= rounded
+                for other in tables
+            ):
+                missing.append((mean, std, paragraph.split("**")[:2]))
+    assert told and not missing
 
 
 def test_results_without_any_of_the_overviews_leave_it_as_it_is(page, tmp_path, monkeypatch):
