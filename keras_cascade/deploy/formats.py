@@ -206,21 +206,22 @@ def examples_of(model, data):
     Args:
         model: a `keras.Model` with fixed sizes.
         data: an array, a list of arrays (one for each input), a tuple of inputs and labels, or an
-            iterable of batches such as a `tf.data.Dataset`, `x` or `(x, y)`.
+            iterable of batches such as a `tf.data.Dataset`, `x` or `(x, y)`. Where there are
+            several inputs, a dict from their names does for a list.
 
     Returns:
         List of arrays, one for each input, with as many examples as calibration takes at most.
 
     Raises:
-        ValueError: no examples, or not of the model's shapes.
+        ValueError: no examples, not of the model's shapes, or an input that a dict lacks.
     """
     if isinstance(data, tuple):  # inputs and labels, as `fit` and `prune` take them
         data = data[0]
-    of_batches = isinstance(data, list) and data and isinstance(data[0], tuple)
+    of_batches = isinstance(data, list) and data and isinstance(data[0], tuple | dict)
     if hasattr(data, "shape") or (isinstance(data, list | dict) and not of_batches):
-        arrays = [np.asarray(values) for values in keras.tree.flatten(data)]
+        arrays = _in_order_of_inputs(model, data)
     else:
-        arrays = _gathered(data)
+        arrays = _gathered(model, data)
     arrays = [values[:_MOST_EXAMPLES] for values in arrays]
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     found = [values.shape for values in arrays]
@@ -298,15 +299,31 @@ def random_examples(model, count=16):
     return arrays
 
 
-def _gathered(batches):
+def _gathered(model, batches):
     parts, count = [], 0
     for batch in batches:
         inputs = batch[0] if isinstance(batch, tuple) else batch
-        parts.append([np.asarray(values) for values in keras.tree.flatten(inputs)])
+        parts.append(_in_order_of_inputs(model, inputs))
         count += len(parts[-1][0])
         if count >= _MOST_EXAMPLES:
             break
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+
+def _in_order_of_inputs(model, data):
+    """Arrays, one for each input; a dict is read as the model reads one: by key, else by name."""
+    if isinstance(data, dict):
+        by_key = isinstance(model.input, dict)
+        names = sorted(model.input) if by_key else [tensor.name for tensor in model.inputs]
+        missing = [name for name in names if name not in data]
+        if missing:
+            raise ValueError(
+                f"The examples have no {', '.join(map(repr, missing))}, only "
+                f"{', '.join(map(repr, data))}: give an array for each input of model "
+                f"'{model.name}', {', '.join(map(repr, names))}."
+            )
+        data = [data[name] for name in names]
+    return [np.asarray(values) for values in keras.tree.flatten(data)]
 
 
 def _output_number(name):

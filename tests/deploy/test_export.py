@@ -154,6 +154,24 @@ def test_examples_may_come_with_labels_or_by_name():
         formats.examples_of(model, [images, words[:3]])
 
 
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict, all keys")
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_dict_of_examples_is_matched_as_the_model_matches_it(by_key):
+    """By the names of inputs, which stand in another order; or by the keys they were given in."""
+    inputs = [keras.Input((1,), name=name) for name in ("z", "a")]
+    model = keras.Model({"k": inputs[0], "j": inputs[1]} if by_key else inputs, sum(inputs))
+    x = dict(zip("kj" if by_key else "za", np.arange(18.0).reshape(2, 9, 1), strict=True))
+    expected = [x["j"], x["k"]] if by_key else [x["z"], x["a"]]
+    batches = [
+        {name: values[part] for name, values in x.items()} for part in np.r_[0:9].reshape(3, 3)
+    ]
+    for data in (x, {**x, "other": np.zeros(3)}, (x, np.zeros(9)), batches, iter(batches)):
+        np.testing.assert_array_equal(formats.examples_of(model, data), expected)
+    first, second = x
+    with pytest.raises(ValueError, match=f"have no '{first}', only '{second}': give an array for"):
+        formats.examples_of(model, {second: x[second]})
+
+
 def test_a_file_that_gives_something_else_fails_the_export(tmp_path, write_with_other_weights):
     model = pruned()
     (tmp_path / "out").mkdir()
