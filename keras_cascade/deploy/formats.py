@@ -171,10 +171,12 @@ def open_litert(path, model):
     taken = list(run_signature.get_input_details())
     if len(taken) == 1:
         names = taken
+    # A dict's keys name the outputs, and are flattened in their order; others the export numbers.
+    order = None if isinstance(_functional(model).output, dict) else _output_number
 
     def run(arrays):
         outputs = run_signature(**dict(zip(names, arrays, strict=True)))
-        return [outputs[name] for name in sorted(outputs, key=_output_number)]
+        return [outputs[name] for name in sorted(outputs, key=order)]
 
     return run
 
@@ -313,8 +315,8 @@ def _gathered(model, batches):
 def _in_order_of_inputs(model, data):
     """Arrays, one for each input; a dict is read as the model reads one: by key, else by name."""
     if isinstance(data, dict):
-        by_key = isinstance(model.input, dict)
-        names = sorted(model.input) if by_key else [tensor.name for tensor in model.inputs]
+        keys = _functional(model).input
+        names = sorted(keys) if isinstance(keys, dict) else [tensor.name for tensor in model.inputs]
         missing = [name for name in names if name not in data]
         if missing:
             raise ValueError(
@@ -326,7 +328,10 @@ def _in_order_of_inputs(model, data):
     return [np.asarray(values) for values in keras.tree.flatten(data)]
 
 
+def _functional(model):
+    """The model that knows whether its inputs and outputs are dicts; a Sequential one does not."""
+    return model._functional if isinstance(model, keras.Sequential) else model
+
+
 def _output_number(name):
-    """Outputs are numbered by the export, or named by keys, which flatten in order."""
-    number = re.fullmatch(r"output_(\d+)", name)
-    return (int(number[1]), "") if number else (0, name)
+    return int(name.removeprefix("output_"))

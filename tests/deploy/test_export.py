@@ -106,6 +106,18 @@ def test_inputs_and_outputs_keep_their_places(tmp_path):
     assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "keys", [("a", "output_0"), ("output_2", "output_10"), None], ids=["some", "all", "a list"]
+)
+def test_outputs_may_be_named_as_if_they_were_numbered(tmp_path, keys):
+    inputs = keras.Input((4,))
+    outputs = [layers.Dense(1)(inputs) for _ in range(11)]  # output_10 is before output_2 as text
+    model = keras.Model(inputs, dict(zip(keys, outputs, strict=False)) if keys else outputs)
+    for one in (model, keras.Sequential([inputs, model])):
+        manifest = export(one, tmp_path / "out", FILES)
+        assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
 def test_a_fixed_batch_size(tmp_path):
     inputs = keras.Input(batch_shape=(2, 6, 6, 3))
     model = keras.Model(inputs, layers.Flatten()(layers.Conv2D(4, 3)(inputs)))
@@ -170,6 +182,12 @@ def test_a_dict_of_examples_is_matched_as_the_model_matches_it(by_key):
     first, second = x
     with pytest.raises(ValueError, match=f"have no '{first}', only '{second}': give an array for"):
         formats.examples_of(model, {second: x[second]})
+
+
+def test_a_dict_of_examples_is_for_a_sequential_model_too():
+    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(2)])
+    (found,) = formats.examples_of(model, {"x": np.ones((3, 4)), "y": np.zeros(3)})
+    np.testing.assert_array_equal(found, np.ones((3, 4)))
 
 
 def test_a_file_that_gives_something_else_fails_the_export(tmp_path, write_with_other_weights):
