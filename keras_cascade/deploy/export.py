@@ -99,7 +99,7 @@ def export(
     if min_agreement is not None and not 0.0 <= min_agreement <= 1.0:
         raise ValueError(f"min_agreement is a share, from 0 to 1; got {min_agreement}.")
     if "litert" in names:
-        file_formats.check_litert(model)
+        file_formats.check_litert(model, quantize)
     path = pathlib.Path(path).resolve()
     _check_replaceable(path)
     if quantize == "int8" and representative_data is None:

@@ -99,8 +99,15 @@ def check_quantize(quantize):
         )
 
 
-def check_litert(model):
-    """Raises ExportError for a model that computes in half precision, as LiteRT does not."""
+def check_litert(model, quantize=None):
+    """Raises ExportError for a model that LiteRT does not take, as far as one can tell before."""
+    for tensor in model.inputs:
+        if tensor.dtype == "string" and quantize == "int8":  # TensorFlow 2.21 may crash of it
+            raise ExportError(
+                f"Input '{tensor.name}' takes strings, on which LiteRT finds no ranges of "
+                'activations: take quantize="dynamic" instead of "int8", or cut the model behind '
+                "the layer that turns strings into numbers."
+            )
     for layer in model._flatten_layers():
         if layer.compute_dtype in ("float16", "bfloat16") and layer.weights:
             raise ExportError(
@@ -244,9 +251,7 @@ def examples_of(model, data):
             f"{', '.join(tensor.name for tensor in model.inputs)}: one array for each input, "
             "examples first, as many of each."
         )
-    return [
-        values.astype(tensor.dtype) for values, tensor in zip(arrays, model.inputs, strict=True)
-    ]
+    return [_as_dtype(values, tensor) for values, tensor in zip(arrays, model.inputs, strict=True)]
 
 
 def batches_of(model, examples):
@@ -286,7 +291,7 @@ def named_batches(model, batches):
 
 
 def random_examples(model, count=16):
-    """Normal numbers, zeros where a model takes integers: list of arrays, one for each input."""
+    """Normal numbers, zeros or "" where a model takes others: list of arrays, one an input."""
     random = np.random.default_rng(0)
     arrays = []
     for tensor in model.inputs:
@@ -295,10 +300,22 @@ def random_examples(model, count=16):
                 f"Input '{tensor.name}' of model '{model.name}' has the open shape "
                 f"{tuple(tensor.shape)}: pass representative_data, which shows its size."
             )
-        values = random.standard_normal((max(count, tensor.shape[0] or 0), *tensor.shape[1:]))
-        is_float = keras.backend.is_float_dtype(tensor.dtype)
-        arrays.append((values if is_float else 0 * values).astype(tensor.dtype))
+        shape = (max(count, tensor.shape[0] or 0), *tensor.shape[1:])
+        if keras.backend.is_float_dtype(tensor.dtype):
+            values = random.standard_normal(shape)
+        else:
+            values = np.full(shape, "" if tensor.dtype == "string" else 0)
+        arrays.append(_as_dtype(values, tensor))
     return arrays
+
+
+def _as_dtype(values, tensor):
+    """An array as an input takes it; NumPy's own strings have a length, and would be cut to it."""
+    if tensor.dtype != "string":
+        return values.astype(tensor.dtype)
+    if values.dtype.kind not in "OSTU":
+        raise ValueError(f"Input '{tensor.name}' takes strings; its examples are {values.dtype}.")
+    return values.astype(object)
 
 
 def _gathered(model, batches):

@@ -275,6 +275,39 @@ def test_augmentation_in_the_model_is_left_out(tmp_path):
     assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
 
 
+def of_strings(*lookup):
+    """A model that embeds strings, by what numbers them."""
+    x = inputs = keras.Input((3,), dtype="string", name="words")
+    for layer in lookup:
+        x = layer(x)
+    return keras.Model(inputs, layers.Embedding(9, 2)(x))
+
+
+@pytest.mark.only_on("tensorflow", reason="the others have no strings")
+@pytest.mark.parametrize("quantize", [None, "dynamic"])
+def test_inputs_may_be_strings(tmp_path, quantize):
+    model = of_strings(layers.StringLookup(vocabulary=["a", "b"]))
+    words = np.array([["a", "b", "longer"]] * 3)
+    for data in (None, words, np.char.encode(words), words.astype(object)):
+        manifest = export(
+            model, tmp_path / "out", FILES, representative_data=data, quantize=quantize
+        )
+        assert max(found["max_difference"] for found in manifest["parity"].values()) < 1e-5
+    with pytest.raises(ValueError, match="Input 'words' takes strings; its examples are float64"):
+        export(model, tmp_path / "out", FILES, representative_data=np.ones((3, 3)))
+
+
+@pytest.mark.only_on("tensorflow", reason="the others have no strings")
+def test_what_litert_cannot_do_with_strings_is_named(tmp_path):
+    words = np.array([["a", "b", "c"]])
+    options = {"quantize": "int8", "representative_data": words}
+    with pytest.raises(ExportError, match="'words' takes strings.*take quantize=\"dynamic\""):
+        export(of_strings(layers.StringLookup(vocabulary=["a"])), tmp_path, "litert", **options)
+    with pytest.raises(ExportError, match="LiteRT .* has no StringToHashBucketFast. Build the"):
+        export(of_strings(layers.Hashing(9)), tmp_path, "litert")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_is_not_for_litert(tmp_path, policy):
     dense = layers.Dense(3, dtype=policy, name="halved")
