@@ -45,11 +45,22 @@ def write_saved_model(model, path):
     import tensorflow as tf
 
     try:
-        model.export(path, format="tf_saved_model", verbose=False)
+        model.export(path, format="tf_saved_model", verbose=False, **_export_options())
     except tf.errors.ResourceExhaustedError as error:
         if "No space left" not in str(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def _export_options():
+    """What Keras' export to a SavedModel is told besides, by backend."""
+    if keras.backend.backend() != "jax":
+        return {}
+    from jax.export import default_export_platform
+
+    # JAX writes for its own device alone, and where TensorFlow is run there may be no GPU.
+    platforms = dict.fromkeys(["cpu", default_export_platform()])
+    return {"jax2tf_kwargs": {"native_serialization_platforms": list(platforms)}}
 
 
 def write_litert_of(saved_model, path, quantize=None, calibration=()):

@@ -90,6 +90,14 @@ def test_no_onnx_on_jax(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.only_on("jax", reason="TensorFlow's files are of no device")
+def test_what_a_gpu_writes_runs_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax.export.default_export_platform", lambda: "cuda")
+    monkeypatch.setattr("jax._src.export._export.default_export_platform", lambda: "cuda")
+    manifest = export(pruned(), tmp_path / "out", FILES)
+    assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
 @pytest.mark.only_on("tensorflow", reason="Keras writes ONNX elsewhere by other means")
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_onnx(tmp_path):
