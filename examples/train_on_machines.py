@@ -14,7 +14,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-import quiet_start  # isort: skip
+import quiet_start  # isort: skip  # noqa: F401
 
 import time
 
@@ -114,7 +114,6 @@ def _settings():
 
 def _join():
     """Waits for the other processes; from then on every array is one of all of them."""
-    quiet_start.tf.config.set_visible_devices([], "GPU")  # TensorFlow only reads the data
     if FLAGS.processes > 1:
         keras.distribution.initialize(FLAGS.coordinator, FLAGS.processes, FLAGS.process_id)
     # Keras can divide data by itself, but only data sets whose batches are all of one known size.
