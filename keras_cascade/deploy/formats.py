@@ -309,7 +309,8 @@ def random_examples(model, count=16):
         if any(size is None for size in tensor.shape[1:]):
             raise ValueError(
                 f"Input '{tensor.name}' of model '{model.name}' has the open shape "
-                f"{tuple(tensor.shape)}: pass representative_data, which shows its size."
+                f"{tuple(tensor.shape)}: build it with a fixed input size, or pass export "
+                "representative_data, which shows the size."
             )
         shape = (max(count, tensor.shape[0] or 0), *tensor.shape[1:])
         if keras.backend.is_float_dtype(tensor.dtype):
