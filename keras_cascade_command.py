@@ -7,6 +7,7 @@ are held back; everything else is passed on.
 
 import contextlib
 import faulthandler
+import importlib.util
 import logging
 import os
 import re
@@ -42,6 +43,20 @@ def quiet_stderr():
             os.close(shown)
             held.seek(0)
             sys.stderr.writelines(line for line in held if not _CHATTER.match(line))
+
+
+def leave_gpus_to_keras():
+    """Hides GPUs from TensorFlow where Keras runs on another backend.
+
+    There TensorFlow reads data and writes files, and would take a GPU's memory for itself as soon
+    as it ran anything. It is imported here, and must not have run before.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow" and importlib.util.find_spec("tensorflow"):
+        with quiet_stderr():
+            import tensorflow as tf
+        tf.config.set_visible_devices([], "GPU")
 
 
 def run():

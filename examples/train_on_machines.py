@@ -14,7 +14,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-import quiet_start  # isort: skip
+import quiet_start  # isort: skip  # noqa: F401
 
 import time
 
@@ -23,6 +23,7 @@ from absl import flags
 
 from keras_cascade import data, models, recipe, report
 from keras_cascade.cli import commands, user_errors
+from keras_cascade.data.sources import has_tensorflow
 from keras_cascade.deploy import write_keras
 from keras_cascade.surgery import copy_model
 from keras_cascade.table import text_table
@@ -91,6 +92,11 @@ def _settings():
     host, _, port = (FLAGS.coordinator or "").rpartition(":")
     if FLAGS.processes > 1 and not (host and port.isdecimal()):
         raise ValueError("--coordinator=host:port, of process 0, is needed to find one another.")
+    if FLAGS.processes > 1 and not has_tensorflow():
+        raise ImportError(
+            "TensorFlow is not installed, which divides the data among several processes (Keras "
+            "stays on jax): pip install tensorflow, or leave out --processes."
+        )
     if FLAGS.process_id >= FLAGS.processes:
         raise ValueError(
             f"--process_id={FLAGS.process_id}: --processes={FLAGS.processes} are numbered from 0."
@@ -114,7 +120,6 @@ def _settings():
 
 def _join():
     """Waits for the other processes; from then on every array is one of all of them."""
-    quiet_start.tf.config.set_visible_devices([], "GPU")  # TensorFlow only reads the data
     if FLAGS.processes > 1:
         keras.distribution.initialize(FLAGS.coordinator, FLAGS.processes, FLAGS.process_id)
     # Keras can divide data by itself, but only data sets whose batches are all of one known size.

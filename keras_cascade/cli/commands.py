@@ -13,6 +13,7 @@ import sys
 from absl import flags
 
 from keras_cascade.cli import user_errors
+from keras_cascade_command import leave_gpus_to_keras
 
 COMMANDS = {
     "inspect": "what of a model can be cut, what not and why, and what each layer costs",
@@ -53,6 +54,8 @@ def run(argv):
     if _HELP & set(arguments):
         print(_help(name, module))
         sys.exit(0)
+    if name != "inspect":  # which neither reads data nor writes files, and should not wait for it
+        leave_gpus_to_keras()
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind the model
     _typed[:] = ["keras-cascade", name, *arguments]
     user_errors.run(

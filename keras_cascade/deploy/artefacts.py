@@ -38,7 +38,7 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantization | None =
         ValueError: an unknown quantization.
     """
     formats.check_backend()
-    formats.check_litert(model)
+    formats.check_litert(model, quantize)
     model = lowered(model)
     calibration = ()
     if quantize == "int8":

@@ -63,9 +63,9 @@ def export(
         quantize: of the LiteRT file, whose inputs and outputs stay float32: None, "float16"
             (weights), "dynamic" (8-bit weights, activations on the fly) or "int8" (both).
         representative_data: examples of the inputs, as the model gets them: an array, a list of
-            arrays (one for each input) or an iterable of batches `x` or `(x, y)`. "int8" needs
-            them to find the ranges of activations; all files are compared on them. Without them
-            the comparison is on random numbers.
+            arrays (one for each input), a dict of arrays by the inputs' names, or an iterable of
+            batches `x` or `(x, y)`. "int8" needs them to find the ranges of activations; all files
+            are compared on them. Without them the comparison is on random numbers.
         tolerance: largest |difference| of an output allowed, as a fraction of max(1, max |y|);
             None: 1e-4, for float16 1e-2, for dynamic 0.1, for int8 0.2.
         min_agreement: by what an 8-bit file is judged instead where `tolerance` is not given: the
@@ -99,7 +99,7 @@ def export(
     if min_agreement is not None and not 0.0 <= min_agreement <= 1.0:
         raise ValueError(f"min_agreement is a share, from 0 to 1; got {min_agreement}.")
     if "litert" in names:
-        file_formats.check_litert(model)
+        file_formats.check_litert(model, quantize)
     path = pathlib.Path(path).resolve()
     _check_replaceable(path)
     if quantize == "int8" and representative_data is None:

@@ -45,11 +45,22 @@ def write_saved_model(model, path):
     import tensorflow as tf
 
     try:
-        model.export(path, format="tf_saved_model", verbose=False)
+        model.export(path, format="tf_saved_model", verbose=False, **_export_options())
     except tf.errors.ResourceExhaustedError as error:
         if "No space left" not in str(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def _export_options():
+    """What Keras' export to a SavedModel is told besides, by backend."""
+    if keras.backend.backend() != "jax":
+        return {}
+    from jax.export import default_export_platform
+
+    # JAX writes for its own device alone, and where TensorFlow is run there may be no GPU.
+    platforms = dict.fromkeys(["cpu", default_export_platform()])
+    return {"jax2tf_kwargs": {"native_serialization_platforms": list(platforms)}}
 
 
 def write_litert_of(saved_model, path, quantize=None, calibration=()):
@@ -99,8 +110,15 @@ def check_quantize(quantize):
         )
 
 
-def check_litert(model):
-    """Raises ExportError for a model that computes in half precision, as LiteRT does not."""
+def check_litert(model, quantize=None):
+    """Raises ExportError for a model that LiteRT does not take, as far as one can tell before."""
+    for tensor in model.inputs:
+        if tensor.dtype == "string" and quantize == "int8":  # TensorFlow 2.21 may crash of it
+            raise ExportError(
+                f"Input '{tensor.name}' takes strings, on which LiteRT finds no ranges of "
+                'activations: take quantize="dynamic" instead of "int8", or cut the model behind '
+                "the layer that turns strings into numbers."
+            )
     for layer in model._flatten_layers():
         if layer.compute_dtype in ("float16", "bfloat16") and layer.weights:
             raise ExportError(
@@ -171,10 +189,12 @@ def open_litert(path, model):
     taken = list(run_signature.get_input_details())
     if len(taken) == 1:
         names = taken
+    # A dict's keys name the outputs, and are flattened in their order; others the export numbers.
+    order = None if isinstance(_functional(model).output, dict) else _output_number
 
     def run(arrays):
         outputs = run_signature(**dict(zip(names, arrays, strict=True)))
-        return [outputs[name] for name in sorted(outputs, key=_output_number)]
+        return [outputs[name] for name in sorted(outputs, key=order)]
 
     return run
 
@@ -206,21 +226,22 @@ def examples_of(model, data):
     Args:
         model: a `keras.Model` with fixed sizes.
         data: an array, a list of arrays (one for each input), a tuple of inputs and labels, or an
-            iterable of batches such as a `tf.data.Dataset`, `x` or `(x, y)`.
+            iterable of batches such as a `tf.data.Dataset`, `x` or `(x, y)`. Where there are
+            several inputs, a dict from their names does for a list.
 
     Returns:
         List of arrays, one for each input, with as many examples as calibration takes at most.
 
     Raises:
-        ValueError: no examples, or not of the model's shapes.
+        ValueError: no examples, not of the model's shapes, or an input that a dict lacks.
     """
     if isinstance(data, tuple):  # inputs and labels, as `fit` and `prune` take them
         data = data[0]
-    of_batches = isinstance(data, list) and data and isinstance(data[0], tuple)
+    of_batches = isinstance(data, list) and data and isinstance(data[0], tuple | dict)
     if hasattr(data, "shape") or (isinstance(data, list | dict) and not of_batches):
-        arrays = [np.asarray(values) for values in keras.tree.flatten(data)]
+        arrays = _in_order_of_inputs(model, data)
     else:
-        arrays = _gathered(data)
+        arrays = _gathered(model, data)
     arrays = [values[:_MOST_EXAMPLES] for values in arrays]
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     found = [values.shape for values in arrays]
@@ -241,9 +262,7 @@ def examples_of(model, data):
             f"{', '.join(tensor.name for tensor in model.inputs)}: one array for each input, "
             "examples first, as many of each."
         )
-    return [
-        values.astype(tensor.dtype) for values, tensor in zip(arrays, model.inputs, strict=True)
-    ]
+    return [_as_dtype(values, tensor) for values, tensor in zip(arrays, model.inputs, strict=True)]
 
 
 def batches_of(model, examples):
@@ -283,33 +302,65 @@ def named_batches(model, batches):
 
 
 def random_examples(model, count=16):
-    """Normal numbers, zeros where a model takes integers: list of arrays, one for each input."""
+    """Normal numbers, zeros or "" where a model takes others: list of arrays, one an input."""
     random = np.random.default_rng(0)
     arrays = []
     for tensor in model.inputs:
         if any(size is None for size in tensor.shape[1:]):
             raise ValueError(
                 f"Input '{tensor.name}' of model '{model.name}' has the open shape "
-                f"{tuple(tensor.shape)}: pass representative_data, which shows its size."
+                f"{tuple(tensor.shape)}: build it with a fixed input size, or pass export "
+                "representative_data, which shows the size."
             )
-        values = random.standard_normal((max(count, tensor.shape[0] or 0), *tensor.shape[1:]))
-        is_float = keras.backend.is_float_dtype(tensor.dtype)
-        arrays.append((values if is_float else 0 * values).astype(tensor.dtype))
+        shape = (max(count, tensor.shape[0] or 0), *tensor.shape[1:])
+        if keras.backend.is_float_dtype(tensor.dtype):
+            values = random.standard_normal(shape)
+        else:
+            values = np.full(shape, "" if tensor.dtype == "string" else 0)
+        arrays.append(_as_dtype(values, tensor))
     return arrays
 
 
-def _gathered(batches):
+def _as_dtype(values, tensor):
+    """An array as an input takes it; NumPy's own strings have a length, and would be cut to it."""
+    if tensor.dtype != "string":
+        return values.astype(tensor.dtype)
+    if values.dtype.kind not in "OSTU":
+        raise ValueError(f"Input '{tensor.name}' takes strings; its examples are {values.dtype}.")
+    return values.astype(object)
+
+
+def _gathered(model, batches):
     parts, count = [], 0
     for batch in batches:
         inputs = batch[0] if isinstance(batch, tuple) else batch
-        parts.append([np.asarray(values) for values in keras.tree.flatten(inputs)])
+        parts.append(_in_order_of_inputs(model, inputs))
         count += len(parts[-1][0])
         if count >= _MOST_EXAMPLES:
             break
     return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
+def _in_order_of_inputs(model, data):
+    """Arrays, one for each input; a dict is read as the model reads one: by key, else by name."""
+    if isinstance(data, dict):
+        keys = _functional(model).input
+        names = sorted(keys) if isinstance(keys, dict) else [tensor.name for tensor in model.inputs]
+        missing = [name for name in names if name not in data]
+        if missing:
+            raise ValueError(
+                f"The examples have no {', '.join(map(repr, missing))}, only "
+                f"{', '.join(map(repr, data))}: give an array for each input of model "
+                f"'{model.name}', {', '.join(map(repr, names))}."
+            )
+        data = [data[name] for name in names]
+    return [np.asarray(values) for values in keras.tree.flatten(data)]
+
+
+def _functional(model):
+    """The model that knows whether its inputs and outputs are dicts; a Sequential one does not."""
+    return model._functional if isinstance(model, keras.Sequential) else model
+
+
 def _output_number(name):
-    """Outputs are numbered by the export, or named by keys, which flatten in order."""
-    number = re.fullmatch(r"output_(\d+)", name)
-    return (int(number[1]), "") if number else (0, name)
+    return int(name.removeprefix("output_"))

@@ -88,6 +88,7 @@ def measure_latency(
 
     Raises:
         ImportError: LiteRT is not installed (the extra `litert`).
+        TypeError: artefacts is no dict.
         ValueError: nothing to measure, numbers out of range, a file that is no LiteRT model, or a
             model whose input size is open.
 
@@ -100,6 +101,11 @@ def measure_latency(
     print(found["student"].median_ms / found["teacher"].median_ms)
     ```
     """
+    if not isinstance(artefacts, Mapping):
+        raise TypeError(
+            "artefacts must be a dict from names to .tflite files or models, got "
+            f"{type(artefacts).__name__}: measure_latency({{'student': 'student.tflite'}})."
+        )
     if not artefacts:
         raise ValueError("There is nothing to measure: artefacts is empty.")
     if runs < 1 or warmup < 0 or threads < 1:
@@ -132,6 +138,7 @@ def measure_memory(path: Path, threads: int = 1) -> int:
 
     Raises:
         ImportError: LiteRT is not installed (the extra `litert`).
+        TypeError: a `keras.Model` in place of a file.
         ValueError: no LiteRT model, or one of open input size.
         RuntimeError: that process failed; its reason.
 
@@ -143,6 +150,11 @@ def measure_memory(path: Path, threads: int = 1) -> int:
     print(measure_memory("student.tflite") / 2**20, "MiB")
     ```
     """
+    if isinstance(path, keras.Model):
+        raise TypeError(
+            f"The memory of LiteRT is measured, of a .tflite file, not of model '{path.name}': "
+            "write one by keras_cascade.deploy.write_litert(model, path)."
+        )
     _ready(path, threads)
     done = subprocess.run(
         [sys.executable, "-c", _MEMORY, str(path), str(threads)],

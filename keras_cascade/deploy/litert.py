@@ -25,4 +25,7 @@ def open_interpreter(path: Path, threads: int | None = None) -> Any:
         raise ImportError(
             "Running a .tflite file needs LiteRT: pip install 'keras_cascade[litert]'"
         ) from error
-    return Interpreter(model_path=str(path), num_threads=threads)
+    try:
+        return Interpreter(model_path=str(path), num_threads=threads)
+    except ValueError as error:  # which need not name the file
+        raise ValueError(f"LiteRT cannot open '{path}' as a .tflite file: {error}") from error

@@ -90,6 +90,14 @@ def test_no_onnx_on_jax(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.only_on("jax", reason="TensorFlow's files are of no device")
+def test_what_a_gpu_writes_runs_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax.export.default_export_platform", lambda: "cuda")
+    monkeypatch.setattr("jax._src.export._export.default_export_platform", lambda: "cuda")
+    manifest = export(pruned(), tmp_path / "out", FILES)
+    assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
 @pytest.mark.only_on("tensorflow", reason="Keras writes ONNX elsewhere by other means")
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_onnx(tmp_path):
@@ -104,6 +112,18 @@ def test_inputs_and_outputs_keep_their_places(tmp_path):
     manifest = export(two_branches(), tmp_path / "out", FILES)
     assert [one["name"] for one in manifest["inputs"]] == ["z_image", "a"]
     assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "keys", [("a", "output_0"), ("output_2", "output_10"), None], ids=["some", "all", "a list"]
+)
+def test_outputs_may_be_named_as_if_they_were_numbered(tmp_path, keys):
+    inputs = keras.Input((4,))
+    outputs = [layers.Dense(1)(inputs) for _ in range(11)]  # output_10 is before output_2 as text
+    model = keras.Model(inputs, dict(zip(keys, outputs, strict=False)) if keys else outputs)
+    for one in (model, keras.Sequential([inputs, model])):
+        manifest = export(one, tmp_path / "out", FILES)
+        assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
 
 
 def test_a_fixed_batch_size(tmp_path):
@@ -152,6 +172,30 @@ def test_examples_may_come_with_labels_or_by_name():
         assert [values.shape for values in found] == [(9, 6, 6, 3), (9, 5)]
     with pytest.raises(ValueError, match="as z_image, a: one array .* as many of each"):
         formats.examples_of(model, [images, words[:3]])
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict, all keys")
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_dict_of_examples_is_matched_as_the_model_matches_it(by_key):
+    """By the names of inputs, which stand in another order; or by the keys they were given in."""
+    inputs = [keras.Input((1,), name=name) for name in ("z", "a")]
+    model = keras.Model({"k": inputs[0], "j": inputs[1]} if by_key else inputs, sum(inputs))
+    x = dict(zip("kj" if by_key else "za", np.arange(18.0).reshape(2, 9, 1), strict=True))
+    expected = [x["j"], x["k"]] if by_key else [x["z"], x["a"]]
+    batches = [
+        {name: values[part] for name, values in x.items()} for part in np.r_[0:9].reshape(3, 3)
+    ]
+    for data in (x, {**x, "other": np.zeros(3)}, (x, np.zeros(9)), batches, iter(batches)):
+        np.testing.assert_array_equal(formats.examples_of(model, data), expected)
+    first, second = x
+    with pytest.raises(ValueError, match=f"have no '{first}', only '{second}': give an array for"):
+        formats.examples_of(model, {second: x[second]})
+
+
+def test_a_dict_of_examples_is_for_a_sequential_model_too():
+    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(2)])
+    (found,) = formats.examples_of(model, {"x": np.ones((3, 4)), "y": np.zeros(3)})
+    np.testing.assert_array_equal(found, np.ones((3, 4)))
 
 
 def test_a_file_that_gives_something_else_fails_the_export(tmp_path, write_with_other_weights):
@@ -237,6 +281,39 @@ def test_augmentation_in_the_model_is_left_out(tmp_path):
     x = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3))
     manifest = export(model, tmp_path / "out", FILES, representative_data=x)
     assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
+
+
+def of_strings(*lookup):
+    """A model that embeds strings, by what numbers them."""
+    x = inputs = keras.Input((3,), dtype="string", name="words")
+    for layer in lookup:
+        x = layer(x)
+    return keras.Model(inputs, layers.Embedding(9, 2)(x))
+
+
+@pytest.mark.only_on("tensorflow", reason="the others have no strings")
+@pytest.mark.parametrize("quantize", [None, "dynamic"])
+def test_inputs_may_be_strings(tmp_path, quantize):
+    model = of_strings(layers.StringLookup(vocabulary=["a", "b"]))
+    words = np.array([["a", "b", "longer"]] * 3)
+    for data in (None, words, np.char.encode(words), words.astype(object)):
+        manifest = export(
+            model, tmp_path / "out", FILES, representative_data=data, quantize=quantize
+        )
+        assert max(found["max_difference"] for found in manifest["parity"].values()) < 1e-5
+    with pytest.raises(ValueError, match="Input 'words' takes strings; its examples are float64"):
+        export(model, tmp_path / "out", FILES, representative_data=np.ones((3, 3)))
+
+
+@pytest.mark.only_on("tensorflow", reason="the others have no strings")
+def test_what_litert_cannot_do_with_strings_is_named(tmp_path):
+    words = np.array([["a", "b", "c"]])
+    options = {"quantize": "int8", "representative_data": words}
+    with pytest.raises(ExportError, match="'words' takes strings.*take quantize=\"dynamic\""):
+        export(of_strings(layers.StringLookup(vocabulary=["a"])), tmp_path, "litert", **options)
+    with pytest.raises(ExportError, match="LiteRT .* has no StringToHashBucketFast. Build the"):
+        export(of_strings(layers.Hashing(9)), tmp_path, "litert")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

@@ -95,9 +95,20 @@ def test_what_cannot_be_measured_is_refused(tflite, tmp_path):
             measure_latency({"model": tflite}, **wrong)
     with pytest.raises(ValueError, match="nowhere.tflite"):
         measure_latency({"model": tmp_path / "nowhere.tflite"})
+    (tmp_path / "text.tflite").write_text("hello")
+    for measure in (measure_memory, lambda path: measure_latency({"model": path})):
+        with pytest.raises(ValueError, match="LiteRT cannot open .*text.tflite' as a .tflite file"):
+            measure(tmp_path / "text.tflite")
+    for artefacts in (tflite, [tflite], networks.small_convnet()):
+        with pytest.raises(TypeError, match="artefacts must be a dict .*, got"):
+            measure_latency(artefacts)
+    with pytest.raises(TypeError, match=r"of a .tflite file, not of model .*write_litert\("):
+        measure_memory(networks.small_convnet())
     inputs = keras.Input((None, None, 3))
     convolved = keras.layers.Conv2D(4, 3, padding="same")(inputs)
     for outputs in (convolved, keras.layers.GlobalAveragePooling2D()(convolved)):
         open_model = written(keras.Model(inputs, outputs), tmp_path)
         with pytest.raises(ValueError, match="open shape .*fixed input size"):
             measure_latency({"model": open_model})
+    with pytest.raises(ValueError, match="open shape .*build it with a fixed input size"):
+        measure_latency({"model": keras.Model(inputs, convolved)})

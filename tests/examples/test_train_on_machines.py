@@ -1,5 +1,8 @@
 """The script for several machines: two processes to the end, and user errors in one line."""
 
+import subprocess
+import sys
+
 import keras
 import machines
 import pytest
@@ -57,6 +60,31 @@ USER_ERRORS = [
 def test_user_errors_are_one_line(tmp_path):
     pytest.importorskip("jax", reason="only JAX trains on several machines")
     running.assert_user_errors(SCRIPT, [f"--output_dir={tmp_path}"], USER_ERRORS)
+
+
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.modules["tensorflow"] = None  # so that importing it raises
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv.pop(0))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_what_is_missing_without_tensorflow_is_one_line(tmp_path):
+    pytest.importorskip("jax", reason="only JAX trains on several machines")
+    script = running.EXAMPLES / SCRIPT
+    flags = ["--processes=2", "--coordinator=localhost:1", f"--output_dir={tmp_path}"]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, script.parent, script, *flags],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**running.ENVIRONMENT, "KERAS_BACKEND": "jax"},
+    )
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert "TensorFlow is not installed" in ended.stderr
+    assert "pip install tensorflow" in ended.stderr
 
 
 @pytest.mark.slow
