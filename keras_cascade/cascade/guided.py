@@ -156,10 +156,10 @@ class GuidedTrainer(keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`; a loss that is not finite stops it and loses nothing.
+        """As `keras.Model.fit`; a loss or weight that is not finite stops it and loses nothing.
 
         Raises:
-            NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
+            NonFiniteLossError: one became NaN or infinite; the last good weights are back.
             ValueError: labels outside the model's classes; data that is empty or has no labels.
             DataError: a tf.data pipeline failed; its own error is the cause.
         """
