@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import losses, ops, tree
 
+from keras_cascade.cascade.output_kind import returns_probabilities
 from keras_cascade.typing import Config, Tensor
 
 PROBABILITY_FLOOR = 1e-7  # below which a probability is taken for it, so that its log is finite
@@ -89,14 +90,6 @@ class Targets:
         if self.ignored is not None:
             outside = ops.logical_and(outside, labels != self.ignored)
         return outside
-
-
-def returns_probabilities(model: keras.Model) -> bool:
-    """Whether a functional model's output is a softmax or sigmoid, as far as its end shows."""
-    layer = model.outputs[0]._keras_history.operation
-    activation = getattr(layer, "activation", None)
-    functions = (keras.activations.softmax, keras.activations.sigmoid)
-    return isinstance(layer, keras.layers.Softmax) or any(activation is f for f in functions)
 
 
 def check_guidance(models, temperature, alpha):
