@@ -111,10 +111,11 @@ class GuidedTrainer(keras.Model):
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, ...
 
         Raises:
-            ValueError: a loss for which no KL is defined.
+            ValueError: a loss for which no KL is defined, or one along another axis than the last.
         """
         self._freeze_members()  # who set `trainable` on this trainer, set it on all it holds
-        self._targets = Targets.of(loss, self.output_classes)
+        shape = self._members[self._main].output_shape
+        self._targets = Targets.of(loss, shape)
         if self.distillation is None:
             if self._targets is None:
                 raise ValueError(
@@ -122,6 +123,7 @@ class GuidedTrainer(keras.Model):
                     "probabilities or logits. Use a cross-entropy loss, or pass distillation=, an "
                     "object with compute_loss(teacher_outputs, student_outputs)."
                 )
+            self._targets.check_axis(shape)
             self._guidance_loss = SoftTargetLoss(
                 self.temperature, self._targets.from_logits, self._targets.binary
             )
@@ -135,7 +137,6 @@ class GuidedTrainer(keras.Model):
                 metrics=compiled_metrics.copies(metrics),
                 weighted_metrics=compiled_metrics.copies(weighted_metrics),
             )
-        shape = self._members[self._main].output_shape
         labels = self._targets and self._targets.shape_of_labels(shape)
         if labels:
             for compiled in (self, *self._others.values()):
@@ -287,8 +288,9 @@ class GuidedTrainer(keras.Model):
 
     @property
     def output_classes(self) -> int:
-        """Size of the last axis of the members' output."""
-        return self._members[self._main].output_shape[-1]
+        """How many classes the members' output has, as the loss reads it."""
+        axis = self._targets.axis if self._targets else -1
+        return self._members[self._main].output_shape[axis]
 
     # What Keras saves
 
