@@ -8,7 +8,8 @@ from keras_cascade.cascade.distiller import Distiller
 from keras_cascade.cascade.gradient_share import gradient_shares
 from keras_cascade.cascade.guard import FiniteLossGuard, NonFiniteLossError
 from keras_cascade.cascade.level_records import level_records
-from keras_cascade.cascade.losses import SoftTargetLoss, returns_probabilities
+from keras_cascade.cascade.losses import SoftTargetLoss
+from keras_cascade.cascade.output_kind import returns_probabilities
 from keras_cascade.cascade.schedules import ConstantSchedule, PolynomialSchedule
 from keras_cascade.cascade.teacher_annealing import TeacherAnnealing
 

@@ -30,8 +30,9 @@ class CascadeCallback(RunLengthCallback):
     is restored from a backup, goes on with it.
 
     Args:
-        begin: step after which pruning begins, `frequency` steps later: a float is a fraction of
-            training, an int a step.
+        begin: step after which pruning begins, `frequency` steps later: an int is a step, a float
+            a fraction of training: of the epochs of the `fit` in which the schedule begins, without
+            those before its `initial_epoch`.
         end: last step that prunes; likewise.
         frequency: steps between mask updates; None: about 50 updates in all.
         schedule: function from progress in [0, 1] to the share of each target; default:
@@ -93,21 +94,22 @@ class CascadeCallback(RunLengthCallback):
                 f"{type(self.model).__name__} '{self.model.name}'. Wrap the model: "
                 "cascade = CascadeDistiller(model, levels=...), and fit that."
             )
+        if not self.steps_per_epoch and not all(
+            isinstance(point, numbers.Integral) for point in (self.begin, self.end)
+        ):
+            raise ValueError(
+                "begin and end are fractions of training, but the data set's length is unknown. "
+                "Pass steps_per_epoch to fit, or give begin and end as steps (int)."
+            )
         self._cascade = self.model
         self._cascade.unslice_levels()
-        self._begin, self._end = self._step(self.begin), self._step(self.end)
-        if self._begin >= self._end:
-            raise ValueError(
-                f"Pruning would end at step {self._end}, not after it begins at {self._begin}. "
-                "Train for more steps, or move begin and end apart."
-            )
-        self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
         self._done: int | None = None
         self._events: EventFiles | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         if self._done is None:  # only now: callbacks that restore a state do so at the beginning
             self._done = self._cascade.schedule_step
+            self._plan(epoch)
             self._next = self._after(self._done)
             self._warn_of_late_end(epoch)
             self._slice_after_end()
@@ -151,6 +153,19 @@ class CascadeCallback(RunLengthCallback):
         for name, reason in self._cascade.misses().items():
             print(f"CascadeCallback: level '{name}': {reason}")
 
+    def _plan(self, epoch):
+        """Makes steps of `begin`, `end` and `frequency`, those the schedule began with."""
+        # Of a schedule that is gone on with, the epochs it has run lie before this one.
+        passed = self._done // (self.steps_per_epoch or 1)
+        epochs = self.epochs - max(0, epoch - passed)
+        self._begin, self._end = self._step(self.begin, epochs), self._step(self.end, epochs)
+        if self._begin >= self._end:
+            raise ValueError(
+                f"Pruning would end at step {self._end}, not after it begins at {self._begin}. "
+                "Train for more steps, or move begin and end apart."
+            )
+        self._every = self.frequency or max(1, (self._end - self._begin) // _UPDATES)
+
     def _slice_after_end(self):
         if self.slice_levels and self._done >= self._end:
             self.model.slice_levels()
@@ -182,12 +197,7 @@ class CascadeCallback(RunLengthCallback):
                 stacklevel=2,
             )
 
-    def _step(self, point):
+    def _step(self, point, epochs):
         if isinstance(point, numbers.Integral):
             return int(point)
-        if not self.steps_per_epoch:
-            raise ValueError(
-                "begin and end are fractions of training, but the data set's length is unknown. "
-                "Pass steps_per_epoch to fit, or give begin and end as steps (int)."
-            )
-        return round(point * (self.epochs * self.steps_per_epoch))
+        return round(point * (epochs * self.steps_per_epoch))

@@ -1,9 +1,11 @@
 """FiniteLossGuard: a training run that diverges stops, says where, and keeps its last good state.
 
 A snapshot is good only once a later loss computed with it was finite, so two are held: the good
-one and the one still on trial.
+one and the one still on trial. The loss alone does not tell: a ReLU can make 0 of NaN (TensorFlow's
+does on a CPU), and every weight be lost under a finite loss. So what is kept is looked at too.
 """
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import keras
@@ -22,7 +24,10 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class FiniteLossGuard(keras.callbacks.Callback):
-    """Stops training when the loss is NaN or infinite, with the last good weights restored.
+    """Stops training when the loss or a weight is NaN or infinite, the last good weights restored.
+
+    The loss is looked at in every step, the weights whenever a snapshot is taken and at the end of
+    every epoch.
 
     Args:
         every: steps between snapshots of the weights and the optimizer's state; one is taken at
@@ -30,6 +35,8 @@ class FiniteLossGuard(keras.callbacks.Callback):
 
     Raises:
         ValueError: `every` is below 1; in `fit`, an epoch or a validation without any data.
+        NonFiniteLossError: in `fit`, the loss or a weight became NaN or infinite, or a weight that
+            is trained was so from the beginning.
 
     Example:
 
@@ -53,7 +60,7 @@ class FiniteLossGuard(keras.callbacks.Callback):
             return "before the first step"
         if self._tested is not None:
             return f"in the validation of epoch {self._epoch + 1}, after batch {self._tested}"
-        return f"after step {self._steps} (epoch {self._epoch + 1}, batch {self._batch + 1})"
+        return f"after {self._position()}"
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if self.params.get("steps") == 0:
@@ -62,6 +69,7 @@ class FiniteLossGuard(keras.callbacks.Callback):
         self._epoch, self._tested = None, None
         self._good: _Snapshot | None = None
         self._on_trial: _Snapshot | None = None
+        self._constants: set[int] = set()
         optimizer = self.model.optimizer
         if self.model.built and not optimizer.built:  # its state is part of what is kept
             optimizer.build(self.model.trainable_variables)
@@ -75,7 +83,7 @@ class FiniteLossGuard(keras.callbacks.Callback):
         self._batch = batch
         loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
-            self._stop(loss, f"at step {self._steps} (epoch {self._epoch + 1}, batch {batch + 1})")
+            self._stop(f"The loss became {loss}", f"at {self._position()}")
         self._good = self._on_trial
         if self._steps - self._on_trial[0] >= self._every:
             self._snapshot()
@@ -95,26 +103,53 @@ class FiniteLossGuard(keras.callbacks.Callback):
         if self._batch < 0:
             self._put_back()  # TensorFlow may have begun a step before it found no batch for it
             raise ValueError(f"Epoch {epoch + 1}: {data_faults.empty('training')}")
+        self._check_weights((weight, ops.convert_to_numpy(weight)) for weight in self.model.weights)
         loss = float((logs or {}).get("val_loss", 0.0))
         if not np.isfinite(loss):
-            self._stop(loss, f"in the validation of epoch {epoch + 1}")
+            self._stop(f"The loss became {loss}", f"in the validation of epoch {epoch + 1}")
+
+    def _position(self):
+        return f"step {self._steps} (epoch {self._epoch + 1}, batch {self._batch + 1})"
 
     def _snapshot(self):
         if self._on_trial is None or self._on_trial[0] != self._steps:
-            variables = [*self.model.weights, *self.model.optimizer.variables]
-            pairs = [(variable, ops.convert_to_numpy(variable).copy()) for variable in variables]
+            weights, states = self.model.weights, self.model.optimizer.variables
+            pairs = [(each, ops.convert_to_numpy(each).copy()) for each in [*weights, *states]]
+            if self._good is None:
+                self._look_at_first(pairs[: len(weights)])
+            self._check_weights(pairs[: len(weights)])
             self._on_trial = (self._steps, pairs, getattr(self.model, "schedule_step", None))
             self._good = self._good or self._on_trial
 
-    def _stop(self, loss, where):
+    def _look_at_first(self, pairs):
+        """Notes what is not finite by design (a mask of -inf); what is trained cannot be so."""
+        odd = _not_finite(pairs)
+        for weight in odd:
+            if weight.trainable:
+                raise NonFiniteLossError(
+                    f"The weight '{weight.path}' is NaN or infinite before the first step. Build "
+                    "the model anew, or load weights that are finite."
+                )
+        self._constants = set(map(id, odd))
+
+    def _check_weights(self, pairs):
+        for weight in _not_finite(pairs):
+            if id(weight) not in self._constants:
+                self._stop(
+                    f"The weight '{weight.path}' became NaN or infinite, under a loss that stayed "
+                    "finite,",
+                    f"by {self._position()}",
+                )
+
+    def _stop(self, what, where):
         outside = getattr(self.model, "labels_outside", lambda: 0)()
         kept = f"The weights after step {self._put_back()} have been put back."
         self.model.stop_training = True
         if outside:
             raise ValueError(f"{where}, {self.model.describe_bad_labels(outside)} {kept}")
         raise NonFiniteLossError(
-            f"The loss became {loss} {where}. {kept} Lower the learning rate, clip gradients "
-            "(clipnorm), or look for bad values in the data."
+            f"{what} {where}. {kept} Lower the learning rate, clip gradients (clipnorm), or look "
+            "for bad values in the data."
         )
 
     def _put_back(self):
@@ -125,6 +160,16 @@ class FiniteLossGuard(keras.callbacks.Callback):
         if schedule_step is not None:  # how far a cascade's pruning had come
             self.model.resume_schedule(schedule_step)
         return step
+
+
+def _not_finite(pairs: Iterable[tuple[keras.Variable, Floats]]) -> list[keras.Variable]:
+    """The weights with a value that is NaN or infinite, but for those that hold a gradient."""
+    return [
+        weight
+        for weight, value in pairs
+        # A loss-scaling optimizer lets gradients overflow, and passes over that step.
+        if not (weight.overwrite_with_gradient or np.isfinite(value).all())
+    ]
 
 
 def guarded_fit(fit, x=None, y=None, callbacks=None, validation_data=None, **kwargs):
@@ -139,7 +184,8 @@ def guarded_fit(fit, x=None, y=None, callbacks=None, validation_data=None, **kwa
         What `fit` returns.
 
     Raises:
-        NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
+        NonFiniteLossError: the loss or a weight became NaN or infinite; the last good weights are
+            back.
         ValueError: data that is empty or has no labels.
         DataError: a tf.data pipeline failed; its own error is the cause.
     """

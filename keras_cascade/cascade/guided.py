@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_cascade.cascade import compiled_metrics, data_faults, replicas
+from keras_cascade.cascade import data_faults, replicas
 from keras_cascade.cascade.guard import guarded_fit
 from keras_cascade.cascade.losses import (
     SoftTargetLoss,
@@ -22,11 +22,12 @@ from keras_cascade.cascade.losses import (
     check_distillation,
     check_guidance,
 )
+from keras_cascade.cascade.member_metrics import MemberMetrics
 from keras_cascade.cascade.seeds import seed_states
 from keras_cascade.typing import Config, Floats, Tensor
 
 
-class GuidedTrainer(keras.Model):
+class GuidedTrainer(MemberMetrics):
     """Trains members together; the last one is the main one, whose metrics carry plain names.
 
     Args:
@@ -54,15 +55,13 @@ class GuidedTrainer(keras.Model):
         weights: Mapping[str, float] | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(members, name=name)
         check_guidance(members.values(), temperature, alpha)
         check_distillation(distillation)
-        self._members = dict(members)
         self._guides = guides
         self._frozen = tuple(frozen)
         self._freeze_members()
         self._member_weights = dict.fromkeys(members, 1.0) | dict(weights or {})
-        self._main = list(members)[-1]
         self.temperature, self.alpha, self.distillation = temperature, alpha, distillation
         # A variable, so that a compiled step sees what a callback makes of it.
         self._guidance_weight = self.add_weight(
@@ -71,8 +70,6 @@ class GuidedTrainer(keras.Model):
         self.anneal_guidance(1.0)
         self._guidance_loss = distillation
         self._targets = None
-        # Members that are compiled for their metrics only, and trackers of each member's loss.
-        self._others = {key: model for key, model in members.items() if key != self._main}
         trained = [key for key in members if key not in self._frozen]
         self._loss_trackers = {key: keras.metrics.Mean(f"{key}_loss") for key in trained}
         self._kl_trackers = {key: keras.metrics.Mean(f"{key}_kl") for key in trained if guides[key]}
@@ -111,10 +108,11 @@ class GuidedTrainer(keras.Model):
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, ...
 
         Raises:
-            ValueError: a loss for which no KL is defined.
+            ValueError: a loss for which no KL is defined, or one along another axis than the last.
         """
         self._freeze_members()  # who set `trainable` on this trainer, set it on all it holds
-        self._targets = Targets.of(loss, self.output_classes)
+        shape = self._members[self._main].output_shape
+        self._targets = Targets.of(loss, shape)
         if self.distillation is None:
             if self._targets is None:
                 raise ValueError(
@@ -122,6 +120,7 @@ class GuidedTrainer(keras.Model):
                     "probabilities or logits. Use a cross-entropy loss, or pass distillation=, an "
                     "object with compute_loss(teacher_outputs, student_outputs)."
                 )
+            self._targets.check_axis(shape)
             self._guidance_loss = SoftTargetLoss(
                 self.temperature, self._targets.from_logits, self._targets.binary
             )
@@ -129,17 +128,10 @@ class GuidedTrainer(keras.Model):
         super().compile(
             optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
         )
-        for member in self._others.values():
-            member.compile(
-                optimizer=None,
-                metrics=compiled_metrics.copies(metrics),
-                weighted_metrics=compiled_metrics.copies(weighted_metrics),
-            )
-        shape = self._members[self._main].output_shape
+        self._compile_others(metrics, weighted_metrics)
         labels = self._targets and self._targets.shape_of_labels(shape)
         if labels:
-            for compiled in (self, *self._others.values()):
-                compiled_metrics.build(compiled, labels, shape)
+            self._build_metrics(labels, shape)
 
     def compile_from_config(self, config: Config) -> None:
         """Compiles a loaded trainer as the saved one was; Keras calls it."""
@@ -156,10 +148,10 @@ class GuidedTrainer(keras.Model):
         callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`; a loss that is not finite stops it and loses nothing.
+        """As `keras.Model.fit`; a loss or weight that is not finite stops it and loses nothing.
 
         Raises:
-            NonFiniteLossError: the loss became NaN or infinite; the last good weights are back.
+            NonFiniteLossError: one became NaN or infinite; the last good weights are back.
             ValueError: labels outside the model's classes; data that is empty or has no labels.
             DataError: a tf.data pipeline failed; its own error is the cause.
         """
@@ -198,9 +190,7 @@ class GuidedTrainer(keras.Model):
         if outside:
             self._bad_labels.assign(0.0)
             raise ValueError(f"In evaluation, {self.describe_bad_labels(outside)}")
-        if kwargs.get("return_dict"):
-            return results
-        return [results[name] for name in self.metrics_names]
+        return results if kwargs.get("return_dict") else self._in_order(results)
 
     def predict(self, *args: Any, **kwargs: Any) -> Floats:
         """The main member's output, as `keras.Model.predict`."""
@@ -244,26 +234,6 @@ class GuidedTrainer(keras.Model):
         total = _logged_as(total, _divided(total, share)) + sum(regularisers)
         return ops.where(finite, total, float("nan"))
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Updates every member's metrics; the main member's have plain names."""
-        for name, member in self._others.items():
-            member.compute_metrics(x, y, y_pred[name], sample_weight)
-        return super().compute_metrics(x, y, y_pred[self._main], sample_weight)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Dict from metric name to value, members' names before theirs."""
-        results = {}
-        for metric in super().metrics:
-            result = metric.result()
-            results.update(result if isinstance(result, dict) else {metric.name: result})
-        for name, member in self._others.items():
-            for key, value in member.get_metrics_result().items():
-                if key != "loss":
-                    results[f"{name}_{key}"] = value
-        return results
-
     @property
     def losses(self) -> list[Tensor]:
         """What layers and regularisers add to the loss; without what frozen members would."""
@@ -272,23 +242,10 @@ class GuidedTrainer(keras.Model):
         return [term for term in super().losses if id(term) not in left_out]
 
     @property
-    def metrics(self) -> list[keras.Metric]:
-        """All members' metrics, so that each is reset and carried along."""
-        members = getattr(self, "_others", {}).values()
-        # A member's own loss tracker is never updated: this trainer tracks the members' losses.
-        return super().metrics + [
-            metric for member in members for metric in member.metrics if metric.name != "loss"
-        ]
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """Names of the results, as in the logs."""
-        return list(self.get_metrics_result())
-
-    @property
     def output_classes(self) -> int:
-        """Size of the last axis of the members' output."""
-        return self._members[self._main].output_shape[-1]
+        """How many classes the members' output has, as the loss reads it."""
+        axis = self._targets.axis if self._targets else -1
+        return self._members[self._main].output_shape[axis]
 
     # What Keras saves
 

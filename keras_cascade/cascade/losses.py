@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import losses, ops, tree
 
+from keras_cascade.cascade.output_kind import returns_probabilities
 from keras_cascade.typing import Config, Tensor
 
 PROBABILITY_FLOOR = 1e-7  # below which a probability is taken for it, so that its log is finite
@@ -40,20 +41,22 @@ class Targets:
         sparse: labels are class numbers; None where Keras goes by the labels themselves.
         from_logits: outputs are logits, not probabilities.
         ignored: the label that the loss leaves out, or None.
+        axis: the outputs' axis along which the classes lie, counted from the last, -1.
     """
 
     binary: bool
     sparse: bool | None
     from_logits: bool
     ignored: int | None = None
+    axis: int = -1
 
     @classmethod
-    def of(cls, loss, units):
+    def of(cls, loss, shape):
         """Reads a compiled `loss` argument.
 
         Args:
             loss: a string, function or `keras.losses.Loss` for one output.
-            units: size of the output's last axis.
+            shape: the output's.
 
         Returns:
             `Targets`, or None if the loss is no cross-entropy.
@@ -63,7 +66,7 @@ class Targets:
         if isinstance(loss, list | tuple | dict) or loss is None:
             return None
         if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
-            return cls(binary=units == 1, sparse=None, from_logits=False)  # as Keras picks
+            return cls(binary=shape[-1] == 1, sparse=None, from_logits=False)  # as Keras picks
         resolved = losses.get(loss)
         for kind, classes in _CLASSES.items():
             if isinstance(resolved, classes):
@@ -72,6 +75,8 @@ class Targets:
                     kind == "sparse",
                     bool(resolved.from_logits),
                     getattr(resolved, "ignore_class", None),
+                    # The sparse one has it as an attribute nowhere.
+                    _from_last(resolved._fn_kwargs.get("axis", -1), len(shape)),
                 )
         kind = next((kind for f, kind in _FUNCTIONS.items() if f is resolved), None)
         return None if kind is None else cls(kind == "binary", kind == "sparse", False)
@@ -80,23 +85,38 @@ class Targets:
         """The shape of labels for outputs of `shape`; None where the loss leaves it open."""
         if self.sparse is None:
             return None
-        return shape[:-1] if self.sparse else shape
+        if not self.sparse:
+            return shape
+        axis = self.axis % len(shape)
+        return (*shape[:axis], *shape[axis + 1 :])
+
+    def check_axis(self, shape):
+        """Refuses classes that do not lie along the last axis, over which the KL runs.
+
+        Args:
+            shape: the outputs'.
+
+        Raises:
+            ValueError: the loss has another axis.
+        """
+        if self.axis != -1:
+            raise ValueError(
+                f"The loss compares classes along axis {self.axis} of outputs of shape {shape}; "
+                "the KL divergence runs over the last one. Put the classes last in model and "
+                "labels (keras.layers.Permute), and leave the loss its axis=-1."
+            )
 
     def outside(self, labels, outputs):
         """Which sparse labels name no class; a bool tensor of the labels' shape."""
         labels = ops.cast(labels, "int32")
-        outside = ops.logical_or(labels < 0, labels >= outputs.shape[-1])
+        outside = ops.logical_or(labels < 0, labels >= outputs.shape[self.axis])
         if self.ignored is not None:
             outside = ops.logical_and(outside, labels != self.ignored)
         return outside
 
 
-def returns_probabilities(model: keras.Model) -> bool:
-    """Whether a functional model's output is a softmax or sigmoid, as far as its end shows."""
-    layer = model.outputs[0]._keras_history.operation
-    activation = getattr(layer, "activation", None)
-    functions = (keras.activations.softmax, keras.activations.sigmoid)
-    return isinstance(layer, keras.layers.Softmax) or any(activation is f for f in functions)
+def _from_last(axis, rank):
+    return axis if axis < 0 else axis - rank
 
 
 def check_guidance(models, temperature, alpha):

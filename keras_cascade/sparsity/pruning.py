@@ -50,7 +50,9 @@ def prune_weights(
     Magnitude pruning per tensor (Zhu & Gupta, "To prune, or not to prune", 2017, section 3), by
     `tfmot.sparsity.keras.prune_low_magnitude` on a tf_keras twin, trained by tf_keras's `fit`.
     TF-MOT says what is pruned: kernels of convolutions, Dense, recurrent and attention layers,
-    embeddings; never depthwise kernels, biases or normalisation. Zeros make a model smaller only
+    embeddings; never depthwise kernels, biases or normalisation. It prunes layers that are frozen
+    (`trainable=False`) too: their smallest weights become zero, the others stay as they are; name
+    such layers in `keep` where they shall not change at all. Zeros make a model smaller only
     once it is compressed (gzip), and no faster on ordinary kernels. Plain training afterwards loses
     them; `SparsityGuard` keeps them.
 

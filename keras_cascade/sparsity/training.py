@@ -118,11 +118,13 @@ def check_teacher(teacher, student, loss, temperature, alpha):
     """
     check_guidance((student, teacher), temperature, alpha)
     check_same_output(student, teacher)
-    if Targets.of(loss, teacher.output_shape[-1]) is None:
+    targets = Targets.of(loss, teacher.output_shape)
+    if targets is None:
         raise ValueError(
             f"No KL divergence is defined for loss={loss!r}; with a teacher, use one of Keras 3's "
             "cross-entropies."
         )
+    targets.check_axis(teacher.output_shape)
 
 
 def taught(pruned, teacher, loss, temperature, alpha):
@@ -136,7 +138,7 @@ def taught(pruned, teacher, loss, temperature, alpha):
     """
     frozen = Bridge(teacher).model
     frozen.trainable = False
-    targets = Targets.of(loss, teacher.output_shape[-1])
+    targets = Targets.of(loss, teacher.output_shape)
     soft_targets = SoftTargets(temperature, targets.from_logits, targets.binary)
     trainer = TaughtModel(pruned.input, pruned.output, name=pruned.name)
     return trainer.taught_by(lambda x: frozen(x, training=False), soft_targets, alpha)
@@ -152,7 +154,7 @@ def make_variables(trainer, loss):
     if isinstance(trainer.optimizer, tf_keras.optimizers.Optimizer):  # not a legacy one
         trainer.optimizer.build(trainer.trainable_variables)
     shape = trainer.output_shape
-    targets = Targets.of(loss, shape[-1])
+    targets = Targets.of(loss, shape)
     labels = targets and targets.shape_of_labels(shape)
     if labels:
         trainer.compiled_metrics.build(tf.TensorSpec(shape), tf.TensorSpec(labels))

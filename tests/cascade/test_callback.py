@@ -93,7 +93,7 @@ def test_a_missed_target_is_named(capsys):
 
 def test_an_end_after_that_of_a_fit_that_begins_late_is_warned_of():
     with pytest.warns(UserWarning, match="Pruning ends at step 11, training already at step 9"):
-        _fit(kc.CascadeCallback(), initial_epoch=3)
+        _fit(kc.CascadeCallback(end=11), initial_epoch=3)
 
 
 def test_a_target_missed_as_training_was_stopped_is_named(capsys):
@@ -119,6 +119,45 @@ def test_frequency_and_schedule():
 def test_fractions_of_training():
     _, _, keeps = _fit(kc.CascadeCallback(begin=0.5, end=1.0, frequency=1))
     assert min(_changes(keeps)) > 9
+
+
+class _Plans(kc.CascadeCallback):
+    """Keeps the steps that pruning was to begin and end at, of every epoch."""
+
+    plans = ()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self.plans = (*self.plans, (self._begin, self._end))
+
+
+def test_fractions_are_of_the_epochs_that_the_schedule_has(recwarn):
+    """Epochs trained without the callback, before `initial_epoch`, are none of them."""
+    plans = _Plans(begin=0.5, end=0.9, frequency=1)
+    cascade, _, keeps = _fit(plans, epochs=7, initial_epoch=3)
+    assert set(plans.plans) == {(6, 11)}  # of 4 epochs of 3 steps
+    assert len(keeps) == 12 and min(_changes(keeps)) > 6 and max(_changes(keeps)) <= 11
+    assert cascade.remaining()["student"] == pytest.approx(0.4, abs=0.06)
+    assert not any("Pruning ends" in str(warned.message) for warned in recwarn)
+
+
+@pytest.mark.parametrize(("begun_at", "again_at"), [(0, 1), (0, 0), (2, 3)])
+def test_an_interrupted_schedule_goes_on_as_planned(begun_at, again_at):
+    def interrupt(batch, logs):
+        if cascade.schedule_step == 4:
+            raise KeyboardInterrupt
+
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.3, 0.6), min_channels=1)
+    cascade.compile("sgd", LOSS, run_eagerly=True)
+    data = networks.examples_for(cascade._base, 24)
+    plans = _Plans(begin=0.5, end=0.9)
+    interrupts = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    run = {"batch_size": 8, "epochs": begun_at + 4, "verbose": 0}
+    with pytest.raises(KeyboardInterrupt):
+        cascade.fit(*data, **run, initial_epoch=begun_at, callbacks=[plans, interrupts])
+    assert cascade.schedule_step == 4
+    cascade.fit(*data, **run, initial_epoch=again_at, callbacks=[plans])
+    assert set(plans.plans) == {(6, 11)}
 
 
 @pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch runs each step alone")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_cascade as kc
+from keras_cascade.cascade import compiled_metrics
 
 
 def _distiller(loss, activation, classes):
@@ -64,6 +65,72 @@ def test_accuracy_is_that_of_such_labels(case):
 def _classes(values):
     """The class that each row is for."""
     return values[:, 0] > 0.5 if values.shape[1] == 1 else values.argmax(-1)
+
+
+def _surety(y_true, y_pred, power=1):
+    return keras.ops.max(y_pred, axis=-1) ** power
+
+
+class _Counter(keras.metrics.Metric):
+    """Has no dtype among its arguments, which Keras' own config names."""
+
+    def __init__(self, name="counter"):
+        super().__init__(name=name)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        pass
+
+    def result(self):
+        return 0.0
+
+
+class _Above(_Counter):
+    """Has an argument that its config does not name."""
+
+    def __init__(self, limit, name="above", dtype=None):
+        super().__init__(name=name)
+
+
+class _AboveWithConfig(_Above):
+    def __init__(self, limit, name="above", dtype=None):
+        super().__init__(limit, name=name, dtype=dtype)
+        self.limit = limit
+
+    def get_config(self):
+        return {**super().get_config(), "limit": self.limit}
+
+
+@pytest.mark.parametrize("make", [_Counter, lambda: _Above(0.5)])
+def test_a_metric_that_cannot_be_copied_is_named(make):
+    metric = make()
+    models = networks.small_convnet(), networks.small_convnet()
+    message = rf"Metric '{metric.name}' \({type(metric).__name__}\) cannot be copied.*get_config"
+    with pytest.raises(ValueError, match=message):
+        kc.Distiller(*models).compile("sgd", SPARSE, metrics=["accuracy", metric])
+
+
+def test_metrics_of_an_own_kind_are_each_members_own():
+    metrics = [
+        keras.metrics.MeanMetricWrapper(_surety, name="surety", power=2),
+        _AboveWithConfig(0.5),
+        _surety,
+    ]
+    wrapped, above, function = compiled_metrics.copies(metrics)
+    assert (wrapped.name, wrapped.dtype) == ("surety", metrics[0].dtype)
+    assert wrapped is not metrics[0] and above is not metrics[1]
+    assert above.limit == 0.5 and function is _surety
+    outputs = np.array([[0.5, 0.1], [0.25, 0.1]], "float32")
+    wrapped.update_state(outputs, outputs)
+    assert float(wrapped.result()) == pytest.approx((0.5**2 + 0.25**2) / 2)
+    assert float(metrics[0].result()) == 0.0
+    student, teacher = (networks.small_convnet(activation="softmax") for _ in range(2))
+    distiller = kc.Distiller(student, teacher)
+    distiller.compile("sgd", SPARSE, metrics=metrics, run_eagerly=True)
+    x, y = networks.examples_for(student, 8)
+    logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
+    for name, model in (("teacher_surety", teacher), ("surety", student)):
+        largest = keras.ops.convert_to_numpy(model(x)).max(-1)
+        assert logs[name] == pytest.approx((largest**2).mean(), rel=1e-5)
 
 
 @pytest.mark.only_on("tensorflow", reason="JAX traces otherwise, torch not at all")

@@ -80,6 +80,26 @@ def test_outputs_must_agree():
         kc.Distiller(networks.small_convnet(classes=3), networks.small_convnet(classes=4))
 
 
+def _classes_in_the_middle():
+    """Images to three classes at each of eight positions."""
+    inputs = keras.Input((8, 2))
+    return keras.Model(inputs, keras.layers.Permute((2, 1))(keras.layers.Dense(3)(inputs)))
+
+
+def test_classes_along_another_axis_need_an_own_distillation():
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, axis=1)
+    student, teacher = _classes_in_the_middle(), _classes_in_the_middle()
+    with pytest.raises(ValueError, match="along axis -2.*the KL divergence runs over the last"):
+        kc.Distiller(student, teacher).compile("sgd", loss)
+    own = keras.distillation.LogitsDistillation(3.0, keras.losses.MeanSquaredError())
+    distiller = kc.Distiller(student, teacher, distillation=own)
+    distiller.compile("sgd", loss, run_eagerly=True)
+    x = np.random.default_rng(0).normal(size=(4, 8, 2)).astype("float32")
+    y = np.eye(3, dtype="float32")[np.zeros((4, 8), int)].transpose(0, 2, 1)
+    assert np.isfinite(distiller.fit(x, y, verbose=0).history["loss"][0])
+    assert distiller.output_classes == 3
+
+
 def test_a_subclassed_model_is_named():
     class Own(keras.Model):
         def call(self, inputs):

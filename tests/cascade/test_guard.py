@@ -137,3 +137,83 @@ def test_validation_that_is_not_finite_stops_too():
     bad = np.full_like(x, np.nan)
     with pytest.raises(kc.NonFiniteLossError, match="in the validation of epoch 1"):
         cascade.fit(x, y, batch_size=8, validation_data=(bad, y), verbose=0)
+
+
+def _hiding_nan():
+    """A ReLU that makes 0 of NaN, on TensorFlow: all weights are lost, and the loss is not."""
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4),
+        ]
+    )
+    x, y = networks.examples_for(model, 32)
+    x[20] = np.nan
+    return model, x, y
+
+
+def _all_finite(model):
+    return all(np.isfinite(array).all() for array in model.get_weights())
+
+
+def test_lost_weights_stop_training_under_a_finite_loss():
+    model, x, y = _hiding_nan()
+    model.compile("adam", LOSS, jit_compile=False)
+    run = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    with pytest.raises(kc.NonFiniteLossError, match="after step 0 have been put back.*bad values"):
+        model.fit(x, y, epochs=2, **run, callbacks=[kc.FiniteLossGuard()])
+    assert _all_finite(model)
+    # Where the last snapshot is no older than a step, no more is lost.
+    with pytest.raises(kc.NonFiniteLossError, match="after step [12] have been put back"):
+        model.fit(x, y, **run, callbacks=[kc.FiniteLossGuard(every=1)])
+    assert _all_finite(model)
+
+
+def test_lost_weights_of_a_cascade():
+    model, x, y = _hiding_nan()
+    cascade = kc.CascadeDistiller(model, (0.5,), min_channels=1)
+    cascade.compile("adam", LOSS, jit_compile=False)
+    with pytest.raises(kc.NonFiniteLossError, match="after step 0 have been put back"):
+        cascade.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    assert _all_finite(cascade)
+
+
+class _Spoiler(keras.callbacks.Callback):
+    """Makes a weight NaN after the last batch of an epoch."""
+
+    def __init__(self, index):
+        super().__init__()
+        self.index = index
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.params["steps"]:
+            weight = self.model.weights[self.index]
+            weight.assign(keras.ops.full(weight.shape, float("nan")))
+
+
+def test_what_the_last_step_lost_is_found():
+    model = networks.small_convnet()
+    model.compile("sgd", LOSS, run_eagerly=True)
+    x, y = networks.examples_for(model, 16)
+    for index, name in ((0, "stem/kernel"), (4, "stem_bn/moving_mean")):
+        with pytest.raises(
+            kc.NonFiniteLossError,
+            match=rf"weight '{name}' .*stayed finite, by step 2 \(epoch 1, batch 2\)",
+        ):
+            guard = kc.FiniteLossGuard(every=1)
+            model.fit(x, y, batch_size=8, verbose=0, callbacks=[guard, _Spoiler(index)])
+        assert _all_finite(model)
+
+
+def test_weights_that_were_never_finite():
+    model = networks.small_convnet()
+    model.compile("sgd", LOSS, run_eagerly=True)
+    x, y = networks.examples_for(model, 8)
+    odd = model.add_weight(shape=(2,), initializer="zeros", trainable=False, name="mask")
+    odd.assign([0.0, -np.inf])  # by design: nothing that training did
+    model.fit(x, y, verbose=0, callbacks=[kc.FiniteLossGuard()])
+    model.layers[1].kernel.assign(np.full((3, 3, 2, 6), np.nan))
+    with pytest.raises(kc.NonFiniteLossError, match="'stem/kernel' is NaN or infinite before the"):
+        model.fit(x, y, verbose=0, callbacks=[kc.FiniteLossGuard()])
