@@ -74,9 +74,9 @@ class Surgeon:
 
         Raises:
             ValueError: bad masks (see `ChannelGraph.keep_vector`).
-            SurgeryError: a layer cannot be made from its config, or one of the extracted
-                model's calls gives something else than the masked model's (see `verify` in
-                keras_cascade.surgery.verification).
+            SurgeryError: a layer cannot be made from its config or copied, a weight is NaN or
+                infinite, or one of the extracted model's calls gives something else than the
+                masked model's (see `verify` in keras_cascade.surgery.verification).
         """
         keep = self.graph.keep_vector(masks)
         stand_in = stand_in or {}

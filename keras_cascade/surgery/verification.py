@@ -38,9 +38,11 @@ def verify(graph, keep, remade, stand_in):
         stand_in: dict from the `id` of a layer to the one that the masked model calls.
 
     Raises:
-        SurgeryError: a call's outputs differ by more than 1e-5 of the largest value it reads or
-            gives (ten times that for attention and recurrent layers, more in half precision).
+        SurgeryError: a weight is NaN or infinite, or a call's outputs differ by more than 1e-5 of
+            the largest value it reads or gives (ten times that for attention and recurrent
+            layers, more in half precision).
     """
+    _check_finite(graph, stand_in)
     comparison = _Comparison(graph, keep, remade, stand_in)
     inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
     with full_precision():
@@ -104,6 +106,19 @@ class _Comparison:
         if get_keras_mask(value) is not None:
             set_keras_mask(smaller, get_keras_mask(value))
         return smaller
+
+
+def _check_finite(graph, stand_in):
+    """Raises if a weight is NaN or infinite: NaN would equal NaN, and tell nothing."""
+    for name, layer in graph.trace.layers.items():
+        for weight in stand_in.get(id(layer), layer).weights:
+            array = ops.convert_to_numpy(weight)
+            if keras.backend.is_float_dtype(weight.dtype) and not np.isfinite(array).all():
+                raise SurgeryError(
+                    f"Layer '{name}' ({type(layer).__name__}) has NaN or infinite values in its "
+                    f"weight '{weight.path}': its training has diverged, say. Take weights from "
+                    "before that (kc.FiniteLossGuard keeps them), or pass verify=False."
+                )
 
 
 def _compare(call, expected, got, scale, tolerance):

@@ -163,6 +163,17 @@ def test_nan_and_fixed_training_do_not_fail_a_right_extraction():
     assert small.get_layer("made").filters == 3
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(value):
+    model = networks.small_convnet()
+    for name in ("inner", "outer"):
+        bias = model.get_layer(name).bias
+        bias.assign(keras.ops.full(bias.shape, value))
+    with pytest.raises(kc.SurgeryError, match=r"Layer 'inner' \(Conv2D\) has NaN or infinite"):
+        kc.Surgeon(model).extract({"stem": np.arange(6) < 4})
+    kc.Surgeon(model).extract({}, verify=False)
+
+
 def test_copy_carries_derived_state(rng):
     normal = layers.Normalization(axis=-1)
     normal.adapt(rng.normal(5, 3, (64, 4)))
