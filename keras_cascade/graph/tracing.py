@@ -182,10 +182,17 @@ class Alias(keras.layers.Layer):
 
 
 def symbolic_inputs(traced):
-    """Fresh `keras.Input`s with the names, shapes and dtypes of the traced model's own."""
+    """Fresh `keras.Input`s that take what the traced model's own take, under their names."""
+    own = _functional(traced.model).inputs
     return [
-        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
-        for tensor, name in zip(traced.inputs, _input_names(traced.model), strict=True)
+        keras.Input(
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            optional=getattr(tensor._keras_history.operation, "optional", False),
+            name=tensor._keras_history.operation.name,
+        )
+        for tensor in own
     ]
 
 
@@ -322,7 +329,8 @@ def _match_inputs(nested, arguments):
     given = arguments["inputs"]
     if isinstance(given, dict) and not isinstance(nested.input, dict):
         return [given[name] for name in _input_names(nested)]
-    return tree.flatten(given)
+    # A dict with keys besides the model's own: Keras warns, and goes by the order of all keys.
+    return tree.flatten(given)[: len(nested.inputs)]
 
 
 def _dissolved(operation, arguments):

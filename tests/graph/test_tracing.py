@@ -139,6 +139,44 @@ def test_mask_given_to_a_nested_model_is_kept():
     assert np.abs(ops.convert_to_numpy(got - other)).max() > 0.01
 
 
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
+@pytest.mark.parametrize("keys", ["abc", "acb", "bca"])
+def test_dict_with_more_keys_than_a_nested_model_takes(keys):
+    own = {key: keras.Input((3,), name=key) for key in sorted(keys[:2])}
+    joined = ops.concatenate([own[keys[0]], 10.0 * own[keys[1]]], axis=-1)
+    inner = keras.Model(own, joined, name="inner")
+    given = [keras.Input((3,), name=f"given_{key}") for key in keys]
+    model = keras.Model(given, layers.Dense(2)(inner(dict(zip(keys, given, strict=True)))))
+    invariants.assert_same_outputs(
+        invariants.outputs_of(model), invariants.outputs_of(kc.Surgeon(model).extract({}))
+    )
+
+
+class _SumOfThoseGiven(layers.Layer):
+    def call(self, first, second=None):
+        return first if second is None else first + second
+
+    def compute_output_shape(self, first_shape, second_shape=None):
+        return first_shape
+
+
+def test_inputs_stay_optional():
+    first, second = keras.Input((4,)), keras.Input((4,), optional=True)
+    x = layers.Dense(6, name="cut")(_SumOfThoseGiven()(first, second))
+    model = keras.Model([first, second], layers.Dense(2)(x))
+    small = kc.Surgeon(model).extract({})
+    batch = np.ones((2, 4), "float32")
+    expected, got = (ops.convert_to_numpy(one([batch, None])) for one in (model, small))
+    invariants.assert_same_outputs([expected], [got])
+
+
+@pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch has no sparse tensors")
+def test_inputs_stay_sparse():
+    inputs = keras.Input((4,), sparse=True)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6)(inputs)))
+    assert kc.Surgeon(model).extract({}).inputs[0].sparse
+
+
 def _tower(name="tower"):
     inputs = keras.Input((4,))
     x = layers.Dense(6, name="wide")(inputs)
