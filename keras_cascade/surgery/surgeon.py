@@ -17,6 +17,7 @@ from keras_cascade.graph.channel_graph import ChannelGraph
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
+from keras_cascade.surgery.layer_state import copy_state
 from keras_cascade.surgery.verification import SurgeryError
 from keras_cascade.typing import Masks
 
@@ -160,9 +161,7 @@ class Surgeon:
                 f"{len(target.weights)} weights, the original has {len(arrays)}. Its get_config() "
                 "must describe all that it builds."
             )
-        target.set_weights(arrays)
-        if hasattr(target, "finalize_state"):  # Normalization keeps tensors derived from weights
-            target.finalize_state()
+        copy_state(source, target, arrays)
 
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
