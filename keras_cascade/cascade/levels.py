@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_cascade.surgery.remaking import operation_anew
 from keras_cascade.table import text_table
 
 _GUIDANCE = ("cascade", "dense", "teacher")
@@ -89,7 +90,7 @@ def own_normalisations(graph, level):
     for name, layer in graph.trace.layers.items():
         if isinstance(layer, keras.layers.BatchNormalization) and id(layer) not in graph.sharing:
             own_name = graph.trace.free_name(f"{name}_{level}")
-            copy = type(layer).from_config({**layer.get_config(), "name": own_name})
+            copy = operation_anew(layer, own_name)
             copy.build_from_config(layer.get_build_config())
             copy.set_weights(layer.get_weights())
             own[id(layer)] = copy

@@ -12,6 +12,14 @@ from keras.src.backend.common import global_state
 
 from keras_cascade.surgery.verification import SurgeryError
 
+# What a layer is made of, and may be of the user's own making.
+_PARTS = (
+    types.FunctionType,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+    keras.initializers.Initializer,
+)
+
 
 def operations_anew(wanted, sharing=()):
     """Makes operations anew.
@@ -107,7 +115,8 @@ def _made(operation, config):
     try:
         if isinstance(operation, keras.layers.Lambda):  # its from_config takes no function
             return type(operation)(**config)
-        return type(operation).from_config(config)
+        with keras.saving.custom_object_scope(_classes_inside(operation)):
+            return type(operation).from_config(config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SurgeryError(
             f"Layer '{config['name']}' ({type(operation).__name__}) cannot be made anew from its "
@@ -124,12 +133,24 @@ def _live_parts(operation, config):
             "mask": operation.mask,
             "arguments": dict(operation.arguments),
         }
-    live = {key: getattr(operation, key, None) for key in config}
-    return {
-        key: value
-        for key, value in live.items()
-        if isinstance(value, types.FunctionType) and not value.__module__.startswith("keras.")
-    }
+    live = {key: getattr(operation, key, getattr(operation, f"_{key}", None)) for key in config}
+    return {k: v for k, v in live.items() if isinstance(v, _PARTS) and _is_users(v)}
+
+
+def _classes_inside(operation):
+    """The user's own classes and functions that layers inside are made of, by their names."""
+    found = {}
+    for layer in _layers_in(operation):
+        for value in (layer, *vars(layer).values()):
+            if isinstance(value, (keras.layers.Layer, *_PARTS)) and _is_users(value):
+                one = value if isinstance(value, types.FunctionType) else type(value)
+                found.setdefault(one.__name__, set()).add(one)
+    return {name: ones.pop() for name, ones in found.items() if len(ones) == 1}
+
+
+def _is_users(value):
+    home = value if isinstance(value, types.FunctionType) else type(value)
+    return not (home.__module__ or "").startswith("keras.")
 
 
 def _layers_in(operation):
