@@ -82,6 +82,8 @@ class CascadeDistiller(MaskedLevels):
         TypeError: `model` is a subclassed model.
         ValueError: an argument out of range, a model in which nothing can be pruned, a level
             beyond what the floors allow (the reachable maximum is named).
+        SurgeryError: a layer cannot be made from its config or copied, so that no level could be
+            extracted.
 
     Example:
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_cascade.surgery.remaking import operation_anew
 from keras_cascade.table import text_table
 
 _GUIDANCE = ("cascade", "dense", "teacher")
@@ -81,12 +82,15 @@ def guides_of(names, guidance):
 
 
 def own_normalisations(graph, level):
-    """A copy of every BatchNormalization, by the id of the original."""
+    """A copy of every BatchNormalization, by the id of the original.
+
+    One that is inside another layer too stays the model's, as it is there.
+    """
     own = {}
     for name, layer in graph.trace.layers.items():
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, keras.layers.BatchNormalization) and id(layer) not in graph.sharing:
             own_name = graph.trace.free_name(f"{name}_{level}")
-            copy = type(layer).from_config({**layer.get_config(), "name": own_name})
+            copy = operation_anew(layer, own_name)
             copy.build_from_config(layer.get_build_config())
             copy.set_weights(layer.get_weights())
             own[id(layer)] = copy

@@ -36,6 +36,9 @@ class MaskedLevels(GuidedTrainer):
         freeze_teacher: whether the first is a frozen copy of the model instead.
         own_normalisation: whether each level has BatchNormalization layers of its own.
         **options: further arguments of `GuidedTrainer`.
+
+    Raises:
+        SurgeryError: a layer cannot be made from its config or copied.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class MaskedLevels(GuidedTrainer):
             ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
             for n in names[1:]
         ]
+        # A model that cannot be extracted is refused here, and not when it has been trained.
+        copy = Surgeon(graph.model, graph).extract({}, verify=False)
         if freeze_teacher:
-            teacher = Surgeon(graph.model, graph).extract({}, verify=False)
+            teacher = copy
             # The model's own normalisations would be in no level: the next one has them.
             own_layers = [layers_by_original(graph, teacher), {}]
         else:

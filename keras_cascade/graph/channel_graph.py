@@ -36,6 +36,8 @@ class ChannelGraph:
         num_units: the length of a keep vector.
         indispensable: list of `(layer name, units)`: parts of a group, such as one side of a
             split, of which at least one unit must stay.
+        sharing: dict from the `id` of each operation that shares weights with another one, and so
+            is kept whole, to the other's name.
 
     Raises:
         TypeError: `model` is a subclassed model, or no model.
@@ -55,13 +57,14 @@ class ChannelGraph:
         self.trace = trace(model)
         walked = walk(self.trace)
         self.channels, self._flow_of = walked.channels, walked.flows
-        self._read_by = walked.reads
+        self._read_by, self.sharing = walked.reads, walked.sharing
         self._maker, self._block_of = walked.space.makers, walked.space.block_of
         grouping = group_channels(walked)
         self.groups, self.num_units = grouping.groups, grouping.num_units
         self.indispensable = grouping.indispensable
         self._unit_of, self._prunable_units = grouping.unit_of, grouping.prunable_units
         self._by_name = {group.name: group for group in self.groups}
+        self._first_holder = self._first_holders()
         self._costs = {}
 
     # What the channels are
@@ -326,6 +329,14 @@ class ChannelGraph:
         first_calls = {call.name: call for call in reversed(self.trace.calls) if call.is_layer}
         return [(call, self._flow_of[call]) for call in reversed(first_calls.values())]
 
+    def _first_holders(self):
+        """The first call whose layer holds a variable, by the variable's id: it counts once."""
+        holders = {}
+        for call, _ in self.first_flows():
+            for variable in call.operation.weights:
+                holders.setdefault(id(variable), call)
+        return holders
+
     def _makes(self, call, labels):
         makers = [self._maker[block] for block in np.unique(self._block_of(labels))]
         return all(maker is not None and maker.layer == call.name for maker in makers)
@@ -346,6 +357,8 @@ class ChannelGraph:
         axes_of = {id(variable): axes for variable, axes in flow.weights}
         terms = []
         for variable in call.operation.weights:
+            if self._first_holder[id(variable)] is not call:
+                continue
             axes = axes_of.get(id(variable), {})
             labelled = {axis % len(variable.shape) for axis in axes}
             fixed = [n for axis, n in enumerate(variable.shape) if axis not in labelled]

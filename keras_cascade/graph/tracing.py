@@ -182,10 +182,17 @@ class Alias(keras.layers.Layer):
 
 
 def symbolic_inputs(traced):
-    """Fresh `keras.Input`s with the names, shapes and dtypes of the traced model's own."""
+    """Fresh `keras.Input`s that take what the traced model's own take, under their names."""
+    own = _functional(traced.model).inputs
     return [
-        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
-        for tensor, name in zip(traced.inputs, _input_names(traced.model), strict=True)
+        keras.Input(
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            sparse=tensor.sparse,
+            optional=getattr(tensor._keras_history.operation, "optional", False),
+            name=tensor._keras_history.operation.name,
+        )
+        for tensor in own
     ]
 
 
@@ -234,20 +241,26 @@ class _Tracer:
         }
         self._taken = {bearer.name for bearer in bearers} | set(_input_names(functional))
 
-    def walk(self, functional, inputs, prefix):
+    def walk(self, functional, inputs, prefix, training=None):
+        """The outputs; `training` is what the call of a nested model fixes for all inside it."""
         known = dict(zip(map(id, functional.inputs), inputs, strict=True))
         for node in _nodes_in_order(functional):
             # The inputs themselves, an intermediate tensor used as one included.
             if node.is_input or all(id(output) in known for output in node.outputs):
                 continue
             args, kwargs = node.arguments.fill_in(known)
-            nested = _nested_functional(node.operation)
+            if training is not None and isinstance(node.operation, keras.layers.Layer):
+                kwargs["training"] = training
+            given = dict(zip(("inputs", "training", "mask"), args, strict=False)) | kwargs
+            nested = _dissolved(node.operation, given)
             if nested is None:
                 outputs = self._record(node, args, kwargs, prefix)
             else:
-                outputs = self.walk(
-                    nested, _match_inputs(nested, args, kwargs), f"{prefix}{node.operation.name}_"
+                inside, prefix_inside = (
+                    _match_inputs(nested, given),
+                    f"{prefix}{node.operation.name}_",
                 )
+                outputs = self.walk(nested, inside, prefix_inside, given.get("training"))
             known.update(zip(map(id, node.outputs), outputs, strict=True))
         return [known[id(tensor)] for tensor in functional.outputs]
 
@@ -256,6 +269,8 @@ class _Tracer:
         inputs = tuple(
             leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, TracedTensor)
         )
+        if not getattr(node.operation, "_call_has_training_arg", False):
+            kwargs.pop("training", None)  # it is for what lies inside, and there nothing takes it
         name = self._unique_name(node.operation, prefix)
         self.calls.append(Call(name, node.operation, tuple(args), dict(kwargs), inputs, outputs))
         return outputs
@@ -309,16 +324,44 @@ def _source_name(tensor):
     return tensor._keras_history.operation.name
 
 
-def _match_inputs(nested, args, kwargs):
+def _match_inputs(nested, arguments):
     """The traced tensors given to a nested model, in the order of its own inputs."""
-    given = args[0] if args else kwargs["inputs"]
+    given = arguments["inputs"]
     if isinstance(given, dict) and not isinstance(nested.input, dict):
         return [given[name] for name in _input_names(nested)]
-    return tree.flatten(given)
+    # A dict with keys besides the model's own: Keras warns, and goes by the order of all keys.
+    return tree.flatten(given)[: len(nested.inputs)]
+
+
+def _dissolved(operation, arguments):
+    """The graph of a nested model, or None where the operation is to be kept as one call.
+
+    A model called with a mask sets it on its inputs, and `training` reaches layers inside others
+    that do not take it themselves: no list of calls would say so.
+    """
+    nested = _nested_functional(operation)
+    if nested is None or arguments.get("mask") is not None:
+        return None
+    if arguments.get("training") is not None and not _all_take_training(nested):
+        return None
+    return nested
+
+
+def _all_take_training(functional):
+    """Whether no layer hides, behind a call without `training`, one that has it."""
+
+    def takes(layer):
+        nested = _nested_functional(layer)
+        if nested is not None:
+            return _all_take_training(nested)
+        inside = layer._flatten_layers()
+        return layer._call_has_training_arg or not any(one._call_has_training_arg for one in inside)
+
+    return all(map(takes, functional.layers))
 
 
 def _nested_functional(operation):
-    """The graph of a nested model, or None where the operation is to be kept as one call."""
+    """The graph of a nested model, or None where there is none that can be read."""
     if isinstance(operation, keras.Sequential) and not _overrides_call(operation):
         return operation._functional
     if isinstance(operation, Functional) and not _overrides_call(operation):

@@ -12,6 +12,7 @@ from keras import tree
 
 from keras_cascade.graph.channels import Channels, ChannelSpace
 from keras_cascade.graph.rules import CallContext, flow_of, rule_inputs
+from keras_cascade.graph.sharing import shared_weights, variables_read
 from keras_cascade.graph.tracing import TracedTensor
 
 
@@ -24,12 +25,15 @@ class Walk:
         channels: dict from `TracedTensor` to its `Channels`.
         flows: dict from `Call` to its `Flow`.
         reads: dict from `Call` to the list of `TracedTensor`s whose channels it mixes.
+        sharing: dict from the `id` of each operation that shares weights with another one to
+            the other's name.
     """
 
     space: ChannelSpace
     channels: dict
     flows: dict
     reads: dict
+    sharing: dict
 
 
 def walk(traced):
@@ -41,7 +45,7 @@ def walk(traced):
     Returns:
         A `Walk`.
     """
-    walked = Walk(ChannelSpace(), {}, {}, {})
+    walked = Walk(ChannelSpace(), {}, {}, {}, shared_weights(traced))
     for tensor in traced.inputs:
         walked.channels[tensor] = _input_channels(tensor, walked.space)
     first_flows = {}
@@ -54,7 +58,7 @@ def walk(traced):
             [tensor.shape for tensor in call.outputs],
             walked.space,
         )
-        flow = flow_of(call.operation, context)
+        flow = _flow(call, context, walked.sharing.get(id(call.operation)))
         first = first_flows.setdefault(id(call.operation), flow)
         if first is not flow:
             _couple_calls(first, flow, context)
@@ -67,6 +71,17 @@ def walk(traced):
         if walked.channels[tensor].labels is not None:
             walked.space.pin(walked.channels[tensor].labels, "model output")
     return walked
+
+
+def _flow(call, context, partner):
+    """The `Flow` of a call; kept whole where its operation shares weights with a `partner`."""
+    if variables_read(call):
+        channels = [leaf for leaf in tree.flatten(context.arguments) if isinstance(leaf, Channels)]
+        return context.keep_whole(channels, "reads a weight of a layer itself")
+    flow = flow_of(call.operation, context)
+    for _, labels in _counted(flow) if partner is not None else ():
+        context.pin(labels, f"weights shared with layer '{partner}'")
+    return flow
 
 
 def call_arguments(operation, args, kwargs):

@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from keras_cascade.sparsity.toolkit import import_tf_keras
+from keras_cascade.surgery.layer_state import has_assets
 
 _MODULES = (
     "keras.layers",
@@ -28,8 +29,6 @@ _MODULES = (
     "keras.optimizers",
     "keras.optimizers.schedules",
 )
-# What these are is not in their config and weights alone.
-_STATEFUL = {"StringLookup", "IntegerLookup", "TextVectorization"}
 # The same option under another name: class name, name in Keras 3, name in tf_keras.
 _RENAMED = (("LeakyReLU", "negative_slope", "alpha"),)
 # Random draws do not carry over anyhow; how a recurrent layer computes is not what it computes; and
@@ -121,7 +120,7 @@ class Translation:
             raise NoTwin(f"{name} is a class of your own, unknown to {self.target.__name__}")
         elif module not in _MODULES:
             raise NoTwin(f"{self.target.__name__} has no {name}")
-        elif name in _STATEFUL:
+        elif has_assets(getattr(keras.layers, name, None)):
             raise NoTwin(f"the state of a {name} is not in its weights")
         else:
             home = library

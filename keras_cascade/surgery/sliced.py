@@ -64,10 +64,11 @@ class SlicedModel:
             layer = call.operation
             source = (stand_in or {}).get(id(layer), layer)
             target = self._small.get_layer(call.name)
-            # Behind the weights, a layer's variables are the states of its random numbers.
             kept = kept_axes(graph, layer, flow, keep)
-            kept += [{}] * (len(source.variables) - len(kept))
-            for small, large, axes in zip(target.variables, source.variables, kept, strict=True):
+            kept = dict(zip(map(id, source.weights), kept, strict=True))
+            for small, large in zip(target.variables, source.variables, strict=True):
+                # Among the weights lie the states of random numbers, which are whole.
+                axes = kept.get(id(large), {})
                 positions = {axis: np.flatnonzero(mask) for axis, mask in axes.items()}
                 source_of[id(small)] = _Slice(large, positions)
         self._slices = [source_of[id(variable)] for variable in self._small.variables]

@@ -8,15 +8,18 @@ unless told otherwise the surgeon checks that on a random batch, layer by layer.
 
 import contextlib
 import functools
-import types
 
 import keras
 import numpy as np
+from keras import tree
 
 from keras_cascade.graph.channel_graph import ChannelGraph
+from keras_cascade.graph.sharing import variables_read
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
+from keras_cascade.surgery.layer_state import copy_state
+from keras_cascade.surgery.remaking import operations_anew
 from keras_cascade.surgery.verification import SurgeryError
 from keras_cascade.typing import Masks
 
@@ -74,55 +77,48 @@ class Surgeon:
 
         Raises:
             ValueError: bad masks (see `ChannelGraph.keep_vector`).
-            SurgeryError: a layer cannot be made from its config, or one of the extracted
-                model's calls gives something else than the masked model's (see `verify` in
-                keras_cascade.surgery.verification).
+            SurgeryError: a layer cannot be made from its config or copied, a weight is NaN or
+                infinite, or one of the extracted model's calls gives something else than the
+                masked model's (see `verify` in keras_cascade.surgery.verification).
         """
         keep = self.graph.keep_vector(masks)
         stand_in = stand_in or {}
         remade = self._remake(keep, stand_in)
 
         def operation(call):
+            if variables_read(call):
+                return self._reading_twins(call, remade)
             return self._with_counts(call, remade[id(call.operation)], keep)
 
         inputs = symbolic_inputs(self.graph.trace)
         with _nothing_drawn(remade.values()):
             values = replay(self.graph.trace, inputs, operation)
+        self._check_remade(remade, stand_in)
         for call, flow in self.graph.first_flows():
             layer = call.operation
             source = stand_in.get(id(layer), layer)
-            self._copy_weights(layer, source, remade[id(layer)], flow, keep)
+            kept = kept_axes(self.graph, layer, flow, keep)
+            arrays = [_cut(value, axes) for value, axes in zip(source.weights, kept, strict=True)]
+            copy_state(source, remade[id(layer)], arrays)
         if verify:
             verification.verify(self.graph, keep, operation, stand_in)
         return assemble(self.graph.trace, inputs, values, name or self.graph.model.name)
 
     def _remake(self, keep, stand_in):
         """Each operation anew with the channel counts of `keep`, by the id of the original."""
-        remade = {}
+        remade, wanted = {}, {}
         for call in self.graph.trace.calls:
-            if id(call.operation) in remade:
-                continue
-            flow = self.graph.flow(call)
+            key, flow = id(call.operation), self.graph.flow(call)
             if call.is_layer or flow.config:
-                source = stand_in.get(id(call.operation), call.operation)
-                config = self._config(source, flow, keep)
-                remade[id(call.operation)] = _made_anew(source, {**config, "name": call.name})
+                source = stand_in.get(key, call.operation)
+                counted = functools.partial(self._with_config_counts, flow, keep)
+                wanted.setdefault(key, (source, call.name, counted))
             else:
-                remade[id(call.operation)] = renamed(call)
-        return remade
+                remade.setdefault(key, renamed(call))
+        return remade | operations_anew(wanted, self.graph.sharing)
 
-    def _config(self, operation, flow, keep):
-        """An operation's config with the channel counts of `keep`."""
-        try:
-            config = operation.get_config()
-        except NotImplementedError as error:
-            raise SurgeryError(
-                f"Layer '{operation.name}' ({type(operation).__name__}) cannot be made anew: it "
-                "has no get_config() for what its __init__ takes. Give it one."
-            ) from error
-        if any(isinstance(v, dict) and "build_config" in v for v in config.values()):
-            # The layers inside would be built at once, with the shapes they had.
-            config = _without_build_configs(config)
+    def _with_config_counts(self, flow, keep, config):
+        """A config with the channel counts of `keep`."""
         for key, value in flow.config.items():
             *path, last = key if isinstance(key, tuple) else (key,)
             functools.reduce(dict.__getitem__, path, config)[last] = self._counted(value, keep)
@@ -151,18 +147,56 @@ class Surgeon:
             return type(structure)(self._counted(entry, keep) for entry in structure)
         return structure
 
-    def _copy_weights(self, layer, source, target, flow, keep):
-        kept = kept_axes(self.graph, layer, flow, keep)
-        arrays = [_cut(value, axes) for value, axes in zip(source.weights, kept, strict=True)]
-        if len(arrays) != len(target.weights):
-            raise SurgeryError(
-                f"Layer '{layer.name}' ({type(layer).__name__}) made from its config has "
-                f"{len(target.weights)} weights, the original has {len(arrays)}. Its get_config() "
-                "must describe all that it builds."
-            )
-        target.set_weights(arrays)
-        if hasattr(target, "finalize_state"):  # Normalization keeps tensors derived from weights
-            target.finalize_state()
+    def _reading_twins(self, call, remade):
+        """What is called in the place of an op node that reads weights of layers itself."""
+
+        def called(*args, **kwargs):
+            twins = {
+                id(variable): twin
+                for name, layer in self.graph.trace.layers.items()
+                for variable, twin in zip(layer.weights, remade[id(layer)].weights, strict=False)
+            }
+
+            def twin_of(leaf):
+                if not isinstance(leaf, keras.Variable):
+                    return leaf
+                if id(leaf) not in twins:
+                    raise SurgeryError(
+                        f"Operation '{call.name}' reads the weight '{leaf.path}' itself, which no "
+                        "layer holds that the model calls before it. Put what it computes into a "
+                        "layer that holds the weight."
+                    )
+                return twins[id(leaf)]
+
+            args, kwargs = tree.map_structure(twin_of, (args, kwargs))
+            return remade[id(call.operation)](*args, **kwargs)
+
+        return called
+
+    def _check_remade(self, remade, stand_in):
+        """Raises unless layers made anew have the weights of the originals, shared alike."""
+        twins, originals = {}, {}
+        for call, _ in self.graph.first_flows():
+            layer, target = call.operation, remade[id(call.operation)]
+            source = stand_in.get(id(layer), layer)
+            what = f"Layer '{layer.name}' ({type(layer).__name__}) made from its config"
+            if len(source.weights) != len(target.weights):
+                raise SurgeryError(
+                    f"{what} has {len(target.weights)} weights, the original has "
+                    f"{len(source.weights)}. Its get_config() must describe all that it builds."
+                )
+            for variable, twin in zip(source.weights, target.weights, strict=True):
+                same = (
+                    twins.setdefault(id(variable), twin) is twin,
+                    originals.setdefault(id(twin), variable) is variable,
+                )
+                if not all(same):
+                    raise SurgeryError(
+                        f"{what} no longer shares the weight '{variable.path}' with layer "
+                        f"'{self.graph.sharing.get(id(layer))}'. Its get_config() must hold the "
+                        "layer that it takes weights from (keras.saving.serialize_keras_object), "
+                        "and its from_config() must make it of that."
+                    )
 
     def _kept(self, labels, keep):
         return keep[self.graph.units_at(labels)]
@@ -239,42 +273,3 @@ def _nothing_drawn(operations):
     finally:
         for operation, name, value in random:
             setattr(operation, name, value)
-
-
-def _without_build_configs(config):
-    """A config whose layers inside, at any depth, do not say with which shapes they were built."""
-    return {
-        key: _without_build_configs(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-        if key != "build_config"
-    }
-
-
-def _made_anew(operation, config):
-    config = {**config, **_users_functions(operation, config)}
-    try:
-        if isinstance(operation, keras.layers.Lambda):  # its from_config takes no function
-            return type(operation)(**config)
-        return type(operation).from_config(config)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise SurgeryError(
-            f"Layer '{config['name']}' ({type(operation).__name__}) cannot be made anew from its "
-            f"config: {error}. Give it a get_config() that from_config() accepts."
-        ) from error
-
-
-def _users_functions(operation, config):
-    """Functions of the user's that a config names, at best, but does not hold; by config key."""
-    if isinstance(operation, keras.layers.Lambda):
-        return {
-            "function": operation.function,
-            "output_shape": operation._output_shape,
-            "mask": operation.mask,
-            "arguments": dict(operation.arguments),
-        }
-    live = {key: getattr(operation, key, None) for key in config}
-    return {
-        key: value
-        for key, value in live.items()
-        if isinstance(value, types.FunctionType) and not value.__module__.startswith("keras.")
-    }

@@ -38,9 +38,11 @@ def verify(graph, keep, remade, stand_in):
         stand_in: dict from the `id` of a layer to the one that the masked model calls.
 
     Raises:
-        SurgeryError: a call's outputs differ by more than 1e-5 of the largest value it reads or
-            gives (ten times that for attention and recurrent layers, more in half precision).
+        SurgeryError: a weight is NaN or infinite, or a call's outputs differ by more than 1e-5 of
+            the largest value it reads or gives (ten times that for attention and recurrent
+            layers, more in half precision).
     """
+    _check_finite(graph, stand_in)
     comparison = _Comparison(graph, keep, remade, stand_in)
     inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
     with full_precision():
@@ -106,10 +108,25 @@ class _Comparison:
         return smaller
 
 
+def _check_finite(graph, stand_in):
+    """Raises if a weight is NaN or infinite: NaN would equal NaN, and tell nothing."""
+    for name, layer in graph.trace.layers.items():
+        for weight in stand_in.get(id(layer), layer).weights:
+            array = ops.convert_to_numpy(weight)
+            if keras.backend.is_float_dtype(weight.dtype) and not np.isfinite(array).all():
+                raise SurgeryError(
+                    f"Layer '{name}' ({type(layer).__name__}) has NaN or infinite values in its "
+                    f"weight '{weight.path}': its training has diverged, say. Take weights from "
+                    "before that (kc.FiniteLossGuard keeps them), or pass verify=False."
+                )
+
+
 def _compare(call, expected, got, scale, tolerance):
     """Raises unless two values are equal: in shape, in NaN and infinities, and within tolerance."""
-    expected = np.asarray(ops.convert_to_numpy(expected), "float64")
-    got = np.asarray(ops.convert_to_numpy(got), "float64")
+    expected, got = map(ops.convert_to_numpy, (expected, got))
+    if expected.dtype.kind in "OSU" and expected.shape == got.shape:  # words, as good as numbers
+        expected, got = np.zeros(expected.shape), expected != got
+    expected, got = np.asarray(expected, "float64"), np.asarray(got, "float64")
     if expected.shape != got.shape:
         message = f"shape {got.shape} instead of {expected.shape}"
     else:
@@ -153,6 +170,8 @@ def _random_batch(tensor, examples=2, open_size=64):
     """A batch for a traced input; unknown dimensions become `open_size`."""
     shape = [tensor.shape[0] or examples] + [size or open_size for size in tensor.shape[1:]]
     random = np.random.default_rng(0)
+    if tensor.dtype == "string":  # which only TensorFlow has
+        return ops.convert_to_tensor(random.choice(["", "a", "b c"], shape).astype(object))
     if keras.backend.is_float_dtype(tensor.dtype):
         return ops.convert_to_tensor(random.standard_normal(shape), dtype=tensor.dtype)
     return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)

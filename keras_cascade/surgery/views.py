@@ -100,6 +100,7 @@ def masked_computation(graph, call, mask_of, rows=()):
 
     def compute_anew(layer, inputs, **kwargs):
         outputs = flow.masked_call(layer, mask_of, inputs, **kwargs)
+        _regularise_activity(layer, outputs, flow.outputs[0], mask_of)
         if get_keras_mask(inputs) is not None:
             set_keras_mask(outputs, get_keras_mask(inputs))
         return outputs
@@ -111,6 +112,19 @@ def masked_computation(graph, call, mask_of, rows=()):
         return _with_rows_masked(layer, reads, *args, **kwargs)
 
     return compute if flow.masked_call is None else compute_anew
+
+
+def _regularise_activity(layer, outputs, channels, mask_of):
+    """Adds, for what is kept of outputs, the loss that a call of the layer itself would add."""
+    if layer.activity_regularizer is None:
+        return
+    mask = ops.cast(mask_of(channels.labels), outputs.dtype)
+    kept = outputs * along_axis(mask, channels.axis, len(outputs.shape))
+    stand_in = keras.layers.Identity(
+        activity_regularizer=layer.activity_regularizer, dtype=layer.dtype_policy
+    )
+    for loss in call_with(stand_in, [], kept)[2]:
+        layer.add_loss(loss)
 
 
 def _with_rows_masked(layer, reads, *args, **kwargs):

@@ -141,6 +141,22 @@ def test_callback_slices_after_end_and_traces_once_more():
     assert_close(cascade(x[:4])["student"], cascade.extract()(x[:4]), atol=1e-5)
 
 
+def test_random_states_among_the_weights_are_sliced_whole():
+    inputs = keras.Input((6, 8))
+    x = layers.MultiHeadAttention(4, 4, dropout=0.1)(inputs, inputs)
+    x = layers.Bidirectional(layers.LSTM(4, dropout=0.1, return_sequences=True))(x)
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
+    cascade = kc.CascadeDistiller(networks.unsettled(model), (0.3,), min_channels=1)
+    cascade.compile("sgd", LOSS)
+    cascade.update_masks()
+    assert not all(mask.all() for mask in cascade.masks().values())
+    cascade.slice_levels()
+    x, y = networks.examples_for(model, 8)
+    cascade.fit(x, y, batch_size=4, verbose=0)
+    assert cascade.sliced
+    assert_close(cascade(x)["student"], cascade.extract()(x), atol=1e-5)
+
+
 def test_saliency_is_kept_while_levels_are_sliced():
     cascade, x, y = pruned("convnet", run_eagerly=True)
     cascade.fit(x[:16], y[:16], batch_size=8, verbose=0)

@@ -82,6 +82,101 @@ def test_user_model_is_left_as_it_was(rng):
         np.testing.assert_array_equal(old, new)
 
 
+class _Hiding(layers.Layer):
+    """Takes no `training`, which reaches the Dropout inside all the same."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dropout = layers.Dropout(0.5)
+
+    def call(self, inputs):
+        return self.dropout(inputs)
+
+
+def _dropout_model():
+    return keras.Sequential([keras.Input((64,)), layers.Dropout(0.5)])
+
+
+@pytest.mark.parametrize("inside", [lambda: layers.Dropout(0.5), _Hiding, _dropout_model])
+def test_training_fixed_for_a_nested_model_reaches_its_layers(inside):
+    inner = keras.Sequential([keras.Input((64,)), inside()], name="inner")
+    inputs = keras.Input((4,))
+    x = inner(layers.Dense(64, name="cut")(inputs), training=True)
+    model = keras.Model(inputs, layers.Dense(3, name="out")(x))
+    batch = np.ones((4, 4), "float32")
+    for copy in (model, kc.Surgeon(model).extract({}), kc.masked_view(model, {})):
+        first, second = (ops.convert_to_numpy(copy(batch)) for _ in range(2))
+        assert np.abs(first - second).max() > 0.01
+        quiet = (ops.convert_to_numpy(copy(batch, training=False)) for _ in range(2))
+        np.testing.assert_array_equal(*quiet)
+
+
+def test_normalisation_fixed_in_inference_stays_so():
+    base = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(name="bn")], name="base")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(base(inputs, training=False)))
+    (call,) = (call for call in trace(model).calls if call.name == "bn")
+    assert call.kwargs["training"] is False
+
+
+def test_mask_given_to_a_nested_model_is_kept():
+    given = keras.Input((5, 4))
+    inner = keras.Model(given, layers.LSTM(3)(given), name="inner")
+    inputs, mask = keras.Input((5, 4)), keras.Input((5,), dtype="bool")
+    x = inner(layers.Dense(4, name="made")(inputs), mask=mask)
+    model = keras.Model([inputs, mask], layers.Dense(2, name="out")(x))
+    assert (
+        "a nested model that is inside a layer, or called with a mask"
+        in kc.ChannelGraph(model)["made"].reason
+    )
+    batch = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    steps = np.arange(5) < np.array([[2], [4]])
+    small = kc.Surgeon(model).extract({})
+    expected, got, other = (
+        m([batch, s]) for m, s in ((model, steps), (small, steps), (small, ~steps))
+    )
+    invariants.assert_same_outputs(*([ops.convert_to_numpy(y)] for y in (expected, got)))
+    assert np.abs(ops.convert_to_numpy(got - other)).max() > 0.01
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")
+@pytest.mark.parametrize("keys", ["abc", "acb", "bca"])
+def test_dict_with_more_keys_than_a_nested_model_takes(keys):
+    own = {key: keras.Input((3,), name=key) for key in sorted(keys[:2])}
+    joined = ops.concatenate([own[keys[0]], 10.0 * own[keys[1]]], axis=-1)
+    inner = keras.Model(own, joined, name="inner")
+    given = [keras.Input((3,), name=f"given_{key}") for key in keys]
+    model = keras.Model(given, layers.Dense(2)(inner(dict(zip(keys, given, strict=True)))))
+    invariants.assert_same_outputs(
+        invariants.outputs_of(model), invariants.outputs_of(kc.Surgeon(model).extract({}))
+    )
+
+
+class _SumOfThoseGiven(layers.Layer):
+    def call(self, first, second=None):
+        return first if second is None else first + second
+
+    def compute_output_shape(self, first_shape, second_shape=None):
+        return first_shape
+
+
+def test_inputs_stay_optional():
+    first, second = keras.Input((4,)), keras.Input((4,), optional=True)
+    x = layers.Dense(6, name="cut")(_SumOfThoseGiven()(first, second))
+    model = keras.Model([first, second], layers.Dense(2)(x))
+    small = kc.Surgeon(model).extract({})
+    batch = np.ones((2, 4), "float32")
+    expected, got = (ops.convert_to_numpy(one([batch, None])) for one in (model, small))
+    invariants.assert_same_outputs([expected], [got])
+
+
+@pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch has no sparse tensors")
+def test_inputs_stay_sparse():
+    inputs = keras.Input((4,), sparse=True)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6)(inputs)))
+    assert kc.Surgeon(model).extract({}).inputs[0].sparse
+
+
 def _tower(name="tower"):
     inputs = keras.Input((4,))
     x = layers.Dense(6, name="wide")(inputs)

@@ -163,6 +163,29 @@ def test_nan_and_fixed_training_do_not_fail_a_right_extraction():
     assert small.get_layer("made").filters == 3
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(value):
+    model = networks.small_convnet()
+    for name in ("inner", "outer"):
+        bias = model.get_layer(name).bias
+        bias.assign(keras.ops.full(bias.shape, value))
+    with pytest.raises(kc.SurgeryError, match=r"Layer 'inner' \(Conv2D\) has NaN or infinite"):
+        kc.Surgeon(model).extract({"stem": np.arange(6) < 4})
+    kc.Surgeon(model).extract({}, verify=False)
+
+
+@pytest.mark.only_on("tensorflow", reason="there strings are tensors")
+def test_models_of_words_are_verified():
+    words = keras.Input((3,), dtype="string")
+    x = layers.Embedding(6, 8, name="cut")(layers.StringLookup(vocabulary=["a", "b"])(words))
+    numbers = keras.Input((3,), dtype="int64")
+    back = layers.StringLookup(vocabulary=["a", "b"], invert=True)(numbers)
+    x = layers.Dense(2)(layers.GlobalAveragePooling1D()(x))
+    model = keras.Model([words, numbers], [x, back])
+    small = kc.Surgeon(model).extract({"cut": np.arange(8) < 4})
+    assert small.get_layer("cut").output_dim == 4
+
+
 def test_copy_carries_derived_state(rng):
     normal = layers.Normalization(axis=-1)
     normal.adapt(rng.normal(5, 3, (64, 4)))

@@ -60,3 +60,19 @@ def test_normalisation_of_float64_keeps_its_precision(rng):
     pair = kc.masked_view(model, masks)(batch), kc.Surgeon(model).extract(masks)(batch)
     masked, small = map(keras.ops.convert_to_numpy, pair)
     np.testing.assert_allclose(masked, small, rtol=0, atol=1e-12)
+
+
+def test_activity_regularizers_count_in_views_as_in_extracted_models():
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(6, name="made")(inputs)
+    x = keras.layers.LayerNormalization(activity_regularizer="l2")(x)
+    model = networks.unsettled(keras.Model(inputs, keras.layers.Dense(2)(x)))
+    masks = {"made": np.arange(6) < 4}
+    view, small = kc.masked_view(model, masks), kc.Surgeon(model).extract(masks)
+    batch = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    for one in (view, small):
+        one(batch)
+    (masked,), (cut,) = view.losses, small.losses
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(masked), keras.ops.convert_to_numpy(cut), rtol=1e-5
+    )

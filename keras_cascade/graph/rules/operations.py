@@ -1,6 +1,8 @@
 """Op nodes (`keras.ops` on a symbolic tensor) that work element by element, or sum positions."""
 
+import keras
 import numpy as np
+from keras.src.models.functional import Functional
 from keras.src.ops import core as core_ops
 from keras.src.ops import nn as nn_ops
 from keras.src.ops import numpy as numpy_ops
@@ -52,3 +54,12 @@ def reduction(operation, inputs, call):
     if call.kind != "Sum":
         raise KeepWhole(f"{call.kind} over channels")
     return Flow([call.fixed()], reads=(0,))
+
+
+@register_rule(Functional, keras.Sequential)
+def nested_model(layer, inputs, call):
+    """Met only where tracing could not take the model apart."""
+    raise KeepWhole(
+        "a nested model that is inside a layer, or called with a mask or with training= that a "
+        "layer in it does not take"
+    )
