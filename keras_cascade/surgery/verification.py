@@ -109,11 +109,14 @@ class _Comparison:
 
 
 def _check_finite(graph, stand_in):
-    """Raises if a weight is NaN or infinite: NaN would equal NaN, and tell nothing."""
+    """Raises if a weight is NaN, which would equal NaN and tell nothing, or has become infinite."""
     for name, layer in graph.trace.layers.items():
         for weight in stand_in.get(id(layer), layer).weights:
+            if not keras.backend.is_float_dtype(weight.dtype):
+                continue
             array = ops.convert_to_numpy(weight)
-            if keras.backend.is_float_dtype(weight.dtype) and not np.isfinite(array).all():
+            # What is not trained may be infinite by design: a mask of -inf.
+            if np.isnan(array).any() or (weight.trainable and np.isinf(array).any()):
                 raise SurgeryError(
                     f"Layer '{name}' ({type(layer).__name__}) has NaN or infinite values in its "
                     f"weight '{weight.path}': its training has diverged, say. Take weights from "

@@ -174,6 +174,14 @@ def test_weights_that_are_not_finite_are_named(value):
     kc.Surgeon(model).extract({}, verify=False)
 
 
+def test_infinite_weights_that_are_not_trained_are_taken():
+    allowed = layers.Dense(4, trainable=False, activation="softmax")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(6, name="made"), allowed])
+    allowed.bias.assign([0.0, 0.0, -np.inf, -np.inf])
+    small = kc.Surgeon(model).extract({"made": np.arange(6) < 3})
+    assert np.isneginf(keras.ops.convert_to_numpy(small.layers[-1].bias)[2:]).all()
+
+
 @pytest.mark.only_on("tensorflow", reason="there strings are tensors")
 def test_models_of_words_are_verified():
     words = keras.Input((3,), dtype="string")
