@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops, tree
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
+from keras_cascade.graph.comparison import difference, largest, random_batch, tolerance_of
 from keras_cascade.graph.tracing import TracedTensor, replay
 from keras_cascade.surgery.full_precision import full_precision
 from keras_cascade.surgery.views import FixedMasks, masked_computation
@@ -21,7 +22,6 @@ TOLERANCE = 1e-5
 # An attention or a recurrent layer makes several contractions in a row, and sends the rounding of
 # the first through an exponential or many steps.
 SEVERAL = 10
-EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 class SurgeryError(RuntimeError):
@@ -44,7 +44,7 @@ def verify(graph, keep, remade, stand_in):
     """
     _check_finite(graph, stand_in)
     comparison = _Comparison(graph, keep, remade, stand_in)
-    inputs = [_random_batch(tensor) for tensor in graph.trace.inputs]
+    inputs = [ops.convert_to_tensor(random_batch(tensor)) for tensor in graph.trace.inputs]
     with full_precision():
         replay(graph.trace, inputs, comparison.checked, comparison.gate)
 
@@ -55,7 +55,7 @@ class _Comparison:
     def __init__(self, graph, keep, remade, stand_in):
         self._graph, self._keep, self._remade, self._stand_in = graph, keep, remade, stand_in
         self._gates = FixedMasks(graph, keep)
-        self._tolerance = _tolerance(graph.trace)
+        self._tolerance = tolerance_of(graph.trace, TOLERANCE)
 
     def gate(self, call, tensor, value):
         """A value as a call of the masked model reads it."""
@@ -125,20 +125,10 @@ def _check_finite(graph, stand_in):
 
 
 def _compare(call, expected, got, scale, tolerance):
-    """Raises unless two values are equal: in shape, in NaN and infinities, and within tolerance."""
-    expected, got = map(ops.convert_to_numpy, (expected, got))
-    if expected.dtype.kind in "OSU" and expected.shape == got.shape:  # words, as good as numbers
-        expected, got = np.zeros(expected.shape), expected != got
-    expected, got = np.asarray(expected, "float64"), np.asarray(got, "float64")
-    if expected.shape != got.shape:
-        message = f"shape {got.shape} instead of {expected.shape}"
-    else:
-        same = (expected == got) | (np.isnan(expected) & np.isnan(got))
-        difference = np.max(np.abs(np.where(same, 0.0, expected - got)), initial=0.0)
-        limit = tolerance * max(scale, _largest(expected))
-        if difference <= limit:
-            return
-        message = f"max |difference| {difference:.3g}, allowed {limit:.3g}"
+    """Raises unless two values are equal, within a tolerance."""
+    message = difference(*map(ops.convert_to_numpy, (expected, got)), scale, tolerance)
+    if message is None:
+        return
     raise SurgeryError(
         f"The extracted model differs from the masked model, first at layer '{call.name}' "
         f"({type(call.operation).__name__}): {message}. If a rule of your own covers this layer, "
@@ -148,12 +138,7 @@ def _compare(call, expected, got, scale, tolerance):
 
 def _largest(value):
     """The largest finite magnitude in a float tensor; 0 for anything else."""
-    if not hasattr(value, "dtype") or not keras.backend.is_float_dtype(
-        keras.backend.standardize_dtype(value.dtype)
-    ):
-        return 0.0
-    array = np.asarray(ops.convert_to_numpy(value), "float64")
-    return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
+    return largest(ops.convert_to_numpy(value)) if hasattr(value, "dtype") else 0.0
 
 
 def _in_inference(call, operation):
@@ -161,20 +146,3 @@ def _in_inference(call, operation):
     if "training" not in call.kwargs:
         return operation
     return lambda *args, **kwargs: operation(*args, **{**kwargs, "training": False})
-
-
-def _tolerance(traced):
-    """Relative to float32's; layers that compute in half precision round more coarsely."""
-    dtypes = {getattr(layer, "compute_dtype", None) for layer in traced.layers.values()}
-    return max([TOLERANCE, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
-
-
-def _random_batch(tensor, examples=2, open_size=64):
-    """A batch for a traced input; unknown dimensions become `open_size`."""
-    shape = [tensor.shape[0] or examples] + [size or open_size for size in tensor.shape[1:]]
-    random = np.random.default_rng(0)
-    if tensor.dtype == "string":  # which only TensorFlow has
-        return ops.convert_to_tensor(random.choice(["", "a", "b c"], shape).astype(object))
-    if keras.backend.is_float_dtype(tensor.dtype):
-        return ops.convert_to_tensor(random.standard_normal(shape), dtype=tensor.dtype)
-    return ops.convert_to_tensor(random.integers(0, 2, shape), dtype=tensor.dtype)
