@@ -59,11 +59,8 @@ def verify(traced, twin_of, source_tensor, target_tensor):
 
         return run
 
-    replay(
-        traced,
-        [source_tensor(random_batch(tensor, masked_step=True)) for tensor in traced.inputs],
-        checked,
-    )
+    batches = [random_batch(tensor, masked_step=True) for tensor in traced.inputs]
+    replay(traced, list(map(source_tensor, batches)), checked)
 
 
 def _compare(call, expected, got, scale, tolerance):
