@@ -63,7 +63,7 @@ def test_what_its_user_gets_wrong_is_one_line(tmp_path):
         SCRIPT,
         common,
         [
-            (["--experiments=vgg17"], "Unknown experiment 'vgg17'. There are assistants, "),
+            (["--experiments=vgg17"], "Unknown experiment 'vgg17'. There are vgg16_cifar10, "),
             (["--preset=huge"], "there are smoke, cpu"),
             (
                 ["--experiments=vgg16_cifar10", "--seeds=7"],
