@@ -51,6 +51,9 @@ def _normalised_inside():
     return layers.TimeDistributed(normal), keras.Input((3, 4)), values
 
 
+LOADS_WEIGHED_WORDS = pytest.mark.skipif(
+    keras.__version__.startswith("3.12."), reason="Keras 3.12 cannot load what this layer saves"
+)
 STRINGS = pytest.mark.only_on("tensorflow", reason="there strings are tensors")
 
 
@@ -61,7 +64,7 @@ STRINGS = pytest.mark.only_on("tensorflow", reason="there strings are tensors")
         _numbers,
         pytest.param(_words, marks=STRINGS),
         pytest.param(_text, marks=STRINGS),
-        pytest.param(_weighed_words, marks=STRINGS),
+        pytest.param(_weighed_words, marks=(STRINGS, LOADS_WEIGHED_WORDS)),
         _normalised_inside,
     ],
 )
