@@ -130,3 +130,16 @@ def can_have_channels_first():
     except tf.errors.UnimplementedError:
         return False
     return True
+
+
+def two_branches():
+    """Two inputs, one of them of integers, and two outputs by name."""
+    image, words = (
+        keras.Input((6, 6, 3), name="z_image"),
+        keras.Input((5,), dtype="int32", name="a"),
+    )
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
+    y = layers.GlobalAveragePooling1D()(layers.Embedding(7, 4)(words))
+    both = layers.Concatenate()([x, y])
+    outputs = {"small": layers.Dense(2)(both), "large": layers.Dense(3)(both)}
+    return keras.Model([image, words], outputs)

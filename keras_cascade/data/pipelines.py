@@ -74,6 +74,12 @@ def tf_data(
 
 
 def input_shape(source: Source, image_size: int | None) -> tuple[int, int, int]:
+    """The shape of the images that a source is made to yield: (height, width, channels).
+
+    Args:
+        source: where they come from.
+        image_size: side in pixels; None: as stored, 224 for large ones.
+    """
     height, width, channels = source.image_shape  # open sizes are those of large images
     if image_size is None and preprocessing.is_large(source.image_shape):
         image_size = _DEFAULT_LARGE_SIZE

@@ -3,6 +3,7 @@
 import keras
 
 from keras_cascade.deploy import formats
+from keras_cascade.deploy.examples import batches_of, named_batches, random_examples
 from keras_cascade.deploy.lowering import lowered
 from keras_cascade.report import whole_file
 from keras_cascade.typing import Path, Quantization
@@ -42,8 +43,8 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantization | None =
     model = lowered(model)
     calibration = ()
     if quantize == "int8":
-        batches = formats.batches_of(model, formats.random_examples(model, count=2))
-        calibration = formats.named_batches(model, batches)
+        batches = batches_of(model, random_examples(model, count=2))
+        calibration = named_batches(model, batches)
     with whole_file(path) as temporary:
         saved_model = temporary.with_name("saved_model")
         formats.write_saved_model(model, saved_model)

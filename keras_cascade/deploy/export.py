@@ -18,6 +18,7 @@ from keras import ops
 
 from keras_cascade.cascade.guided import GuidedTrainer
 from keras_cascade.deploy import formats as file_formats
+from keras_cascade.deploy.examples import batches_of, examples_of, named_batches, random_examples
 from keras_cascade.deploy.formats import ExportError
 from keras_cascade.deploy.lowering import lowered
 from keras_cascade.profile import profile
@@ -108,10 +109,10 @@ def export(
             'find the ranges of activations. Pass them, or take quantize="dynamic".'
         )
     if representative_data is None:
-        examples = file_formats.random_examples(model)
+        examples = random_examples(model)
     else:
-        examples = file_formats.examples_of(model, representative_data)
-    batches = file_formats.batches_of(model, examples)
+        examples = examples_of(model, representative_data)
+    batches = batches_of(model, examples)
     expected = _joined(_outputs_of(model, batch) for batch in batches)
     if min_agreement is None and _are_probabilities(expected):
         min_agreement = _LEAST_AGREEMENT
@@ -206,7 +207,7 @@ def _write(model, folder, formats, quantize, batches, bar):
         file_formats.write_saved_model(low, saved_model)
     bar.add(int("saved_model" in formats))
     if "litert" in formats:
-        calibration = file_formats.named_batches(low, batches)
+        calibration = named_batches(low, batches)
         file_formats.write_litert_of(saved_model, folder / _FILES["litert"], quantize, calibration)
         bar.add(1)
     if "saved_model" not in formats:

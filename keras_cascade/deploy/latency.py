@@ -18,7 +18,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_cascade.deploy.formats import as_inputs, random_examples
+from keras_cascade.deploy.examples import random_examples
+from keras_cascade.deploy.formats import as_inputs
 from keras_cascade.deploy.litert import open_interpreter
 from keras_cascade.typing import Path
 

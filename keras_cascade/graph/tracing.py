@@ -256,11 +256,10 @@ class _Tracer:
             if nested is None:
                 outputs = self._record(node, args, kwargs, prefix)
             else:
-                inside, prefix_inside = (
-                    _match_inputs(nested, given),
-                    f"{prefix}{node.operation.name}_",
+                inside = f"{prefix}{node.operation.name}_"
+                outputs = self.walk(
+                    nested, _match_inputs(nested, given), inside, given.get("training")
                 )
-                outputs = self.walk(nested, inside, prefix_inside, given.get("training"))
             known.update(zip(map(id, node.outputs), outputs, strict=True))
         return [known[id(tensor)] for tensor in functional.outputs]
 

@@ -26,19 +26,6 @@ def pruned():
     return kc.prune(networks.small_convnet(), 0.5, min_channels=2)
 
 
-def two_branches():
-    """Two inputs, one of them of integers, and two outputs by name."""
-    image, words = (
-        keras.Input((6, 6, 3), name="z_image"),
-        keras.Input((5,), dtype="int32", name="a"),
-    )
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image))
-    y = layers.GlobalAveragePooling1D()(layers.Embedding(7, 4)(words))
-    both = layers.Concatenate()([x, y])
-    outputs = {"small": layers.Dense(2)(both), "large": layers.Dense(3)(both)}
-    return keras.Model([image, words], outputs)
-
-
 @pytest.fixture
 def write_with_other_weights(monkeypatch):
     """Has every file be of the model with the weights that `change` makes of its list of them."""
@@ -102,14 +89,14 @@ def test_what_a_gpu_writes_runs_on_a_cpu(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_onnx(tmp_path):
     pytest.importorskip("tf2onnx", reason="ONNX needs the extra onnx")
-    for number, model in enumerate((pruned(), two_branches())):
+    for number, model in enumerate((pruned(), networks.two_branches())):
         manifest = export(model, tmp_path / str(number), ["onnx"])
         assert list(manifest["files"]) == ["model.onnx"]
         assert manifest["parity"]["onnx"]["relative_difference"] < 1e-5
 
 
 def test_inputs_and_outputs_keep_their_places(tmp_path):
-    manifest = export(two_branches(), tmp_path / "out", FILES)
+    manifest = export(networks.two_branches(), tmp_path / "out", FILES)
     assert [one["name"] for one in manifest["inputs"]] == ["z_image", "a"]
     assert max(found["relative_difference"] for found in manifest["parity"].values()) < 1e-5
 
@@ -152,52 +139,6 @@ def test_quantized_files_are_smaller_and_near(tmp_path, quantize):
     assert parity["relative_difference"] > {None: -1.0}.get(quantize, 1e-6)
 
 
-def test_batches_with_labels_are_examples(tmp_path):
-    model = pruned()
-    x, y = networks.examples_for(model, 40)
-    batches = ((x[start : start + 8], y[start : start + 8]) for start in range(0, 40, 8))
-    (found,) = formats.examples_of(model, batches)
-    np.testing.assert_array_equal(found, x)
-
-
-def test_examples_may_come_with_labels_or_by_name():
-    model = two_branches()
-    images, words = np.ones((9, 6, 6, 3)), np.ones((9, 5))
-    for data in (
-        [images, words],
-        ([images, words], np.zeros(9)),
-        [([images[:4], words[:4]], np.zeros(4)), ([images[4:], words[4:]], np.zeros(5))],
-    ):
-        found = formats.examples_of(model, data)
-        assert [values.shape for values in found] == [(9, 6, 6, 3), (9, 5)]
-    with pytest.raises(ValueError, match="as z_image, a: one array .* as many of each"):
-        formats.examples_of(model, [images, words[:3]])
-
-
-@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict, all keys")
-@pytest.mark.parametrize("by_key", [False, True])
-def test_a_dict_of_examples_is_matched_as_the_model_matches_it(by_key):
-    """By the names of inputs, which stand in another order; or by the keys they were given in."""
-    inputs = [keras.Input((1,), name=name) for name in ("z", "a")]
-    model = keras.Model({"k": inputs[0], "j": inputs[1]} if by_key else inputs, sum(inputs))
-    x = dict(zip("kj" if by_key else "za", np.arange(18.0).reshape(2, 9, 1), strict=True))
-    expected = [x["j"], x["k"]] if by_key else [x["z"], x["a"]]
-    batches = [
-        {name: values[part] for name, values in x.items()} for part in np.r_[0:9].reshape(3, 3)
-    ]
-    for data in (x, {**x, "other": np.zeros(3)}, (x, np.zeros(9)), batches, iter(batches)):
-        np.testing.assert_array_equal(formats.examples_of(model, data), expected)
-    first, second = x
-    with pytest.raises(ValueError, match=f"have no '{first}', only '{second}': give an array for"):
-        formats.examples_of(model, {second: x[second]})
-
-
-def test_a_dict_of_examples_is_for_a_sequential_model_too():
-    model = keras.Sequential([keras.Input((4,), name="x"), layers.Dense(2)])
-    (found,) = formats.examples_of(model, {"x": np.ones((3, 4)), "y": np.zeros(3)})
-    np.testing.assert_array_equal(found, np.ones((3, 4)))
-
-
 def test_a_file_that_gives_something_else_fails_the_export(tmp_path, write_with_other_weights):
     model = pruned()
     (tmp_path / "out").mkdir()
@@ -217,7 +158,7 @@ def test_a_file_that_gives_nan_in_any_output_fails_the_export(
         weights[bias] = np.full_like(weights[bias], np.nan)
         return weights
 
-    model = two_branches()
+    model = networks.two_branches()
     write_with_other_weights(change)
     with pytest.raises(ExportError, match="differ by nan of the largest"):
         export(model, tmp_path / "out", FILES)
