@@ -103,16 +103,7 @@ def export(
         file_formats.check_litert(model, quantize)
     path = pathlib.Path(path).resolve()
     _check_replaceable(path)
-    if quantize == "int8" and representative_data is None:
-        raise ValueError(
-            'quantize="int8" needs representative_data, some hundred examples of the inputs, to '
-            'find the ranges of activations. Pass them, or take quantize="dynamic".'
-        )
-    if representative_data is None:
-        examples = random_examples(model)
-    else:
-        examples = examples_of(model, representative_data)
-    batches = batches_of(model, examples)
+    batches = batches_of(model, _examples(model, quantize, representative_data))
     expected = _joined(_outputs_of(model, batch) for batch in batches)
     if min_agreement is None and _are_probabilities(expected):
         min_agreement = _LEAST_AGREEMENT
@@ -124,10 +115,8 @@ def export(
         parity = {}
         for name in names:
             run = _OPENERS[name](folder / _FILES[name], model)
-            given = _joined(run(batch) for batch in batches)
-            parity[name] = _difference(expected, given)
-            kind = quantize if name == "litert" else None
-            _check_parity(f"{kind or name} file", parity[name], kind, tolerance, min_agreement)
+            parity[name] = _difference(expected, _joined(run(batch) for batch in batches))
+            _check_parity(name, parity[name], quantize, tolerance, min_agreement)
             bar.add(1)
         content = _manifest(model, folder, parity, quantize, pruning)
         content["examples"] = "given" if representative_data is not None else "random"
@@ -200,6 +189,18 @@ def _holds_only_an_export(folder):
     return there <= {MANIFEST, *listed}
 
 
+def _examples(model, quantize, representative_data):
+    """List of arrays, one for each input: what files are compared on."""
+    if representative_data is not None:
+        return examples_of(model, representative_data)
+    if quantize == "int8":
+        raise ValueError(
+            'quantize="int8" needs representative_data, some hundred examples of the inputs, to '
+            'find the ranges of activations. Pass them, or take quantize="dynamic".'
+        )
+    return random_examples(model)
+
+
 def _write(model, folder, formats, quantize, batches, bar):
     saved_model = folder / _FILES["saved_model"]
     if "saved_model" in formats or "litert" in formats:
@@ -241,7 +242,9 @@ def _are_probabilities(outputs):
     return np.allclose(first.sum(axis=1), 1.0, atol=1e-2)
 
 
-def _check_parity(file, found, quantize, tolerance, min_agreement):
+def _check_parity(name, found, quantize, tolerance, min_agreement):
+    quantize = quantize if name == "litert" else None
+    file = f"{quantize or name} file"
     agreement = found.get("top1_agreement")
     by_class = quantize in ("dynamic", "int8") and tolerance is None and agreement is not None
     if by_class and min_agreement is not None and np.isfinite(found["max_difference"]):

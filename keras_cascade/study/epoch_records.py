@@ -12,6 +12,7 @@ from keras_cascade.report import write_json
 _METRICS = ("accuracy", "val_accuracy")
 _EXAMPLES = 32  # all levels' gradients on them stand in memory at once
 _OF_LEVELS = ("loss", "kl", "flips")
+_SILENCE = 60.0  # seconds after which a training says how far it is
 
 
 class EpochRecords(keras.callbacks.Callback):
@@ -31,14 +32,16 @@ class EpochRecords(keras.callbacks.Callback):
             can be had on one replica only.
         path: of a file that holds the whole list after every epoch; None: none. Of an epoch in
             which a training was broken off, losses and metrics are those of its rest.
+        say: function that shows a line of progress, at the end of an epoch and at most one a
+            minute; None: none is shown.
     """
 
-    def __init__(self, stage, records, images, path=None):
+    def __init__(self, stage, records, images, path=None, say=None):
         super().__init__()
         self._stage, self._records, self._images = stage, records, images
-        self._path = path
+        self._path, self._say = path, say
         self._batch = None
-        self._started = time.monotonic()
+        self._started = self._said = time.monotonic()
 
     def on_train_begin(self, logs=None):
         self._started = time.monotonic()
@@ -68,6 +71,9 @@ class EpochRecords(keras.callbacks.Callback):
         }
         self._records.append(record)
         self._started = time.monotonic()
+        if self._say is not None and self._started - self._said >= _SILENCE:
+            self._said = self._started
+            self._say(f"    {_progress(record, (self.params or {}).get('epochs'))}")
         return record
 
     def _levels(self, logs):
@@ -96,6 +102,14 @@ class EpochRecords(keras.callbacks.Callback):
             )
             self._batch = few
         return self._batch
+
+
+def _progress(record, epochs):
+    """The record of an epoch in words; how many there are is not always known."""
+    of_all = f" of {epochs}" if epochs else ""
+    figures = [f"loss {record['loss']:.3f}"] if "loss" in record else []
+    figures += [f"{name} {record[name]:.2%}" for name in _METRICS if name in record]
+    return f"{record['stage']}, epoch {record['epoch'] + 1}{of_all}: {', '.join(figures)}"
 
 
 def _saliency_correlations(cascade):

@@ -54,7 +54,7 @@ class StudyRunner:
         protocol: `Protocol`.
         folder: output folder; it is made where it is missing.
         data_dir: of TFDS; None is its own.
-        say: function that shows a line of progress.
+        say: function that shows a line of progress: each cell, and within a long one once a minute.
         quietly: function that makes a context manager, in which each cell is run; it may hold back
             what the converters of other libraries write.
         make_scope: function that makes the context of a `tf.distribute` strategy, in which all is
@@ -333,6 +333,7 @@ class StudyRunner:
             result_of=lambda method: self._result_of(dataclasses.replace(cell, method=method)),
             backups=backups,
             notes={"epochs": epochs} if (epochs := read_epochs(backups)) else {},
+            say=self._say,
         )
 
     def _result_of(self, cell):

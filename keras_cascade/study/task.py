@@ -37,6 +37,7 @@ class Task:
         taken: Counter of the training steps that each stage took, in all.
         notes: dict; what a method puts into it stands in the cell's row.
         levels: dict, to which a cascade adds its levels by name, as they were at its end.
+        say: function that shows a line of progress, or None.
     """
 
     teacher: keras.Model
@@ -51,6 +52,7 @@ class Task:
     taken: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     notes: Record = dataclasses.field(default_factory=dict)
     levels: dict[str, keras.Model] = dataclasses.field(default_factory=dict)
+    say: Callable[[str], object] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -88,7 +90,7 @@ class Task:
     def _epoch_records(self, stage):
         images = self.images if self.protocol.replicas == 1 else None
         records = self.notes.setdefault("epochs", [])
-        return EpochRecords(stage, records, images, epochs_path(self.backups))
+        return EpochRecords(stage, records, images, epochs_path(self.backups), self.say)
 
 
 class _StepsTaken(keras.callbacks.Callback):

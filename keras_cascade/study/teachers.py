@@ -134,7 +134,7 @@ class Teachers:
         epochs = read_epochs(backups)
         before = list(epochs)
         watched = images if self._protocol.watch_test else dataclasses.replace(images, test=None)
-        records = EpochRecords("teacher", epochs, images, epochs_path(backups))
+        records = EpochRecords("teacher", epochs, images, epochs_path(backups), self._say)
         with self._make_scope():
             model = self.untrained(cell.model, images, cell.seed)
             started = time.monotonic()

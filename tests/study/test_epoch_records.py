@@ -1,11 +1,30 @@
 """EpochRecords: what is recorded of a cascade's levels. tests/study/test_runner.py runs it."""
 
+import math
 import types
 
+import keras
 import numpy as np
 import pytest
 
-from keras_cascade.study.epoch_records import _saliency_correlations
+from keras_cascade.study import epoch_records
+from keras_cascade.study.epoch_records import EpochRecords, _saliency_correlations
+
+
+@pytest.mark.parametrize("silence, said", [(0.0, [1, 2, 3]), (math.inf, [])])
+def test_a_long_training_says_how_far_it_is(monkeypatch, silence, said):
+    monkeypatch.setattr(epoch_records, "_SILENCE", silence)
+    lines, records = [], []
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    watch = EpochRecords("teacher", records, None, say=lines.append)
+    model.fit(np.eye(2), np.arange(2), epochs=3, callbacks=[watch], verbose=0)
+    assert len(records) == 3
+    assert lines == [
+        f"    teacher, epoch {epoch} of 3: loss {records[epoch - 1]['loss']:.3f}, "
+        f"accuracy {records[epoch - 1]['accuracy']:.2%}"
+        for epoch in said
+    ]
 
 
 def test_saliency_is_correlated_by_rank_with_the_next_larger_level():
