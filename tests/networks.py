@@ -65,7 +65,9 @@ def drawn_alike(model, seed=3):
     return model
 
 
-def small_convnet(regularizer=None, normalised=True, classes=4, activation=None):
+def small_convnet(
+    regularizer=None, normalised=True, classes=4, activation=None, activity_regularizer=None
+):
     """8x8x2 images; a plain convolution, a residual block, a dense head."""
     inputs = keras.Input((8, 8, 2), name="image")
     x = layers.Conv2D(6, 3, padding="same", name="stem", kernel_regularizer=regularizer)(inputs)
@@ -76,7 +78,9 @@ def small_convnet(regularizer=None, normalised=True, classes=4, activation=None)
     y = layers.Conv2D(6, 3, padding="same", name="outer")(y)
     x = layers.Add(name="add")([x, y])
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dense(10, name="hidden", activation="tanh")(x)
+    x = layers.Dense(
+        10, name="hidden", activation="tanh", activity_regularizer=activity_regularizer
+    )(x)
     outputs = layers.Dense(classes, name="logits", activation=activation)(x)
     return unsettled(keras.Model(inputs, outputs, name="small"))
 

@@ -31,8 +31,8 @@ class Distiller(GuidedTrainer):
 
     Raises:
         TypeError: a subclassed model.
-        ValueError: output shapes differ, one ends in logits and the other does not, an argument is
-            out of range, or `distillation` is a `keras.distillation.LogitsDistillation` with the
+        ValueError: input or output shapes differ, one ends in logits and the other does not, an
+            argument is out of range, or `distillation` is a `LogitsDistillation` of Keras with the
             string "kl_divergence" (its default), which compares raw logits.
 
     Example:

@@ -13,17 +13,14 @@ from typing import Any
 
 import keras
 from keras import ops, tree
+from keras.src.backend.common.masking import get_keras_mask
 
 from keras_cascade.cascade import data_faults, replicas
 from keras_cascade.cascade.guard import guarded_fit
-from keras_cascade.cascade.losses import (
-    SoftTargetLoss,
-    Targets,
-    check_distillation,
-    check_guidance,
-)
+from keras_cascade.cascade.losses import SoftTargetLoss, check_distillation, check_guidance
 from keras_cascade.cascade.member_metrics import MemberMetrics
 from keras_cascade.cascade.seeds import seed_states
+from keras_cascade.saliency.targets import Targets, describe_outside, only_loss
 from keras_cascade.typing import Config, Floats, Tensor
 
 
@@ -84,9 +81,8 @@ class GuidedTrainer(MemberMetrics):
         """All members' outputs: dict from name to tensor."""
         outputs = {}
         for name in self._members:
-            frozen = name in self._frozen
-            output = self._computer_of(name)(inputs, training=training and not frozen)
-            outputs[name] = ops.stop_gradient(output) if frozen else output
+            training_here = training and name not in self._frozen
+            outputs[name] = self._computer_of(name)(inputs, training=training_here)
         return outputs
 
     def compile(
@@ -102,16 +98,20 @@ class GuidedTrainer(MemberMetrics):
 
         Args:
             optimizer: a Keras optimizer or its name.
-            loss: the labels' loss; a cross-entropy, unless `distillation` was given.
+            loss: the labels' loss; a cross-entropy, unless `distillation` was given. It may come
+                in a list, or in a dict by the name of the output.
             metrics: list of metrics for every member; each keeps its own state.
             weighted_metrics: likewise, weighted by `sample_weight`.
             **kwargs: `jit_compile`, `run_eagerly`, `steps_per_execution`, ...
 
         Raises:
-            ValueError: a loss for which no KL is defined, or one along another axis than the last.
+            ValueError: a loss for which no KL is defined, one along another axis than the last, or
+                one of an output that there is not.
         """
         self._freeze_members()  # who set `trainable` on this trainer, set it on all it holds
         shape = self._members[self._main].output_shape
+        self._check_names(loss)
+        loss = only_loss(loss)
         self._targets = Targets.of(loss, shape)
         if self.distillation is None:
             if self._targets is None:
@@ -124,7 +124,7 @@ class GuidedTrainer(MemberMetrics):
             self._guidance_loss = SoftTargetLoss(
                 self.temperature, self._targets.from_logits, self._targets.binary
             )
-        self._label_loss = loss[0] if isinstance(loss, list | tuple) and loss else loss
+        self._label_loss = loss
         super().compile(
             optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
         )
@@ -214,25 +214,29 @@ class GuidedTrainer(MemberMetrics):
         training: bool = True,
     ) -> Tensor:
         """The weighted sum of the members' losses and the regularisers; a scalar tensor."""
+        # Before anything waits for other replicas: layers keep one list of losses for all of them.
+        regularisers = [self._aggregate_additional_loss(term) for term in self.losses]
         y = y[0] if isinstance(y, list | tuple) and len(y) == 1 else y
         if y is None:
             raise ValueError("Training and evaluation need labels: pass y, or batches (x, y).")
         safe_labels, finite = self._checked_labels(y, y_pred[self._main])
         batch = ops.shape(tree.flatten(x)[0])[0]
         count, share = replicas.count(), replicas.share_of_batch(batch)
-        label_share = self._label_share(share, sample_weight)
-        regularisers = [self._aggregate_additional_loss(term) for term in self.losses]
+        mask = get_keras_mask(y_pred[self._main])
+        shares = (
+            self._label_share(share, safe_labels, mask, sample_weight),
+            share if mask is None else replicas.share_of_batch(replicas.weight_of(mask)),
+        )
         total = 0.0
         for name in self._loss_trackers:
-            loss, divergence = self._member_loss(
-                name, safe_labels, y_pred, sample_weight, label_share, share
-            )
+            loss, divergence = self._member_loss(name, safe_labels, y_pred, sample_weight, shares)
             total = total + self._member_weights[name] * loss
             self._loss_trackers[name].update_state(_divided(loss, share) * count, batch)
             if divergence is not None:
                 self._kl_trackers[name].update_state(_divided(divergence, share) * count, batch)
-        total = _logged_as(total, _divided(total, share)) + sum(regularisers)
-        return ops.where(finite, total, float("nan"))
+        # By share too: activities are penalised by the mean over this replica's examples.
+        total = total + ops.cast(share, total.dtype) * sum(regularisers)
+        return ops.where(finite, _logged_as(total, _divided(total, share)), float("nan"))
 
     @property
     def losses(self) -> list[Tensor]:
@@ -284,7 +288,7 @@ class GuidedTrainer(MemberMetrics):
         """
         return {
             name: self._member_weights[name]
-            * self._member_loss(name, y, outputs, None, 1.0, 1.0)[0]
+            * self._member_loss(name, y, outputs, None, (1.0, 1.0))[0]
             for name in self._loss_trackers
         }
 
@@ -302,30 +306,42 @@ class GuidedTrainer(MemberMetrics):
 
     def describe_bad_labels(self, count: int) -> str:
         """What is wrong with labels that name no class, and what to do."""
-        return (
-            f"{count} labels outside the classes 0..{self.output_classes - 1}. Check the labels, "
-            "or give the model as many outputs as there are classes."
-        )
+        return describe_outside(count, self.output_classes)
 
-    def _member_loss(self, name, y, y_pred, sample_weight, label_share, share):
-        """This replica's part of a member's loss, and of its divergence (None without guides)."""
-        labels = self._compile_loss(y, y_pred[name], sample_weight) * label_share
+    def _check_names(self, loss):
+        """Refuses a dict of losses that names other outputs than the members'."""
+        names = getattr(self._members[self._main], "output_names", None)  # Sequential has none
+        if isinstance(loss, dict) and names and set(loss) != set(names):
+            raise ValueError(f"loss names {sorted(loss)}; the model's only output is {names}.")
+
+    def _member_loss(self, name, y, y_pred, sample_weight, shares):
+        """This replica's part of a member's loss, and of its divergence (None without guides).
+
+        Args:
+            shares: what the labels' loss and the divergence of this replica count.
+        """
+        labels = self._compile_loss(y, y_pred[name], sample_weight)
+        label_share, share = (ops.cast(one, labels.dtype) for one in shares)
+        labels = labels * label_share
         guides = self._guides[name]
         if not guides:
             return labels, None
         terms = [self._divergence(y_pred[guide], y_pred[name], sample_weight) for guide in guides]
-        divergence = sum(terms) / len(terms) * share
-        alpha = self._guidance_weight
+        divergence = ops.cast(sum(terms) / len(terms), labels.dtype) * share
+        alpha = ops.cast(self._guidance_weight, labels.dtype)
         return (1.0 - alpha) * labels + alpha * divergence, divergence
 
-    def _label_share(self, share, sample_weight):
-        """What the labels' loss of this replica counts, by how that loss is reduced."""
+    def _label_share(self, share, labels, mask, sample_weight):
+        """What the labels' loss of this replica counts, by what that loss is the mean of."""
         reduction = getattr(self._label_loss, "reduction", "sum_over_batch_size")
         if reduction == "sum":
             return 1.0
+        weights = [] if mask is None else [mask]
+        if self._targets and self._targets.ignored is not None:
+            weights.append(ops.not_equal(labels, self._targets.ignored))
         if reduction == "mean_with_sample_weight" and sample_weight is not None:
-            return replicas.share_of_batch(ops.sum(sample_weight))
-        return share
+            weights.append(sample_weight)
+        return replicas.share_of_batch(replicas.weight_of(*weights)) if weights else share
 
     def _divergence(self, teacher, student, sample_weight):
         if self.distillation is not None:
@@ -340,10 +356,9 @@ class GuidedTrainer(MemberMetrics):
         """
         if self._targets is None or not self._targets.sparse:
             return y, True
-        outside = self._targets.outside(y, outputs)
-        count = ops.sum(ops.cast(outside, "float32"))
+        safe, count = self._targets.checked(y, outputs)
         self._bad_labels.assign_add(count)
-        return ops.where(outside, ops.zeros_like(y), y), ops.equal(count, 0.0)
+        return safe, ops.equal(count, 0.0)
 
 
 def _divided(value, share):

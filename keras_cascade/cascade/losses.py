@@ -3,11 +3,9 @@
 `SoftTargetLoss` is T^2 KL(softmax(t / T) || softmax(s / T)) (Hinton et al., "Distilling the
 Knowledge in a Neural Network", 2015, section 2). It is a `keras.losses.Loss`, so that sample
 weights, reduction and the scaling under `tf.distribute` are Keras' own. How outputs become
-logits is read off the labels' loss by `Targets`: logits or probabilities, one class of many or
-independent yes/no outputs.
+logits is read off the labels' loss by `Targets`.
 """
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -17,106 +15,6 @@ from keras_cascade.cascade.output_kind import returns_probabilities
 from keras_cascade.typing import Config, Tensor
 
 PROBABILITY_FLOOR = 1e-7  # below which a probability is taken for it, so that its log is finite
-
-_CLASSES = {
-    "categorical": (losses.CategoricalCrossentropy, losses.CategoricalFocalCrossentropy),
-    "sparse": (losses.SparseCategoricalCrossentropy,),
-    "binary": (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy),
-}
-_FUNCTIONS = {
-    losses.categorical_crossentropy: "categorical",
-    losses.categorical_focal_crossentropy: "categorical",
-    losses.sparse_categorical_crossentropy: "sparse",
-    losses.binary_crossentropy: "binary",
-    losses.binary_focal_crossentropy: "binary",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Targets:
-    """What a labels' loss says of a model's output.
-
-    Attributes:
-        binary: outputs are independent yes/no, not one class of many.
-        sparse: labels are class numbers; None where Keras goes by the labels themselves.
-        from_logits: outputs are logits, not probabilities.
-        ignored: the label that the loss leaves out, or None.
-        axis: the outputs' axis along which the classes lie, counted from the last, -1.
-    """
-
-    binary: bool
-    sparse: bool | None
-    from_logits: bool
-    ignored: int | None = None
-    axis: int = -1
-
-    @classmethod
-    def of(cls, loss, shape):
-        """Reads a compiled `loss` argument.
-
-        Args:
-            loss: a string, function or `keras.losses.Loss` for one output.
-            shape: the output's.
-
-        Returns:
-            `Targets`, or None if the loss is no cross-entropy.
-        """
-        if isinstance(loss, list | tuple) and len(loss) == 1:
-            loss = loss[0]
-        if isinstance(loss, list | tuple | dict) or loss is None:
-            return None
-        if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
-            return cls(binary=shape[-1] == 1, sparse=None, from_logits=False)  # as Keras picks
-        resolved = losses.get(loss)
-        for kind, classes in _CLASSES.items():
-            if isinstance(resolved, classes):
-                return cls(
-                    kind == "binary",
-                    kind == "sparse",
-                    bool(resolved.from_logits),
-                    getattr(resolved, "ignore_class", None),
-                    # The sparse one has it as an attribute nowhere.
-                    _from_last(resolved._fn_kwargs.get("axis", -1), len(shape)),
-                )
-        kind = next((kind for f, kind in _FUNCTIONS.items() if f is resolved), None)
-        return None if kind is None else cls(kind == "binary", kind == "sparse", False)
-
-    def shape_of_labels(self, shape):
-        """The shape of labels for outputs of `shape`; None where the loss leaves it open."""
-        if self.sparse is None:
-            return None
-        if not self.sparse:
-            return shape
-        axis = self.axis % len(shape)
-        return (*shape[:axis], *shape[axis + 1 :])
-
-    def check_axis(self, shape):
-        """Refuses classes that do not lie along the last axis, over which the KL runs.
-
-        Args:
-            shape: the outputs'.
-
-        Raises:
-            ValueError: the loss has another axis.
-        """
-        if self.axis != -1:
-            raise ValueError(
-                f"The loss compares classes along axis {self.axis} of outputs of shape {shape}; "
-                "the KL divergence runs over the last one. Put the classes last in model and "
-                "labels (keras.layers.Permute), and leave the loss its axis=-1."
-            )
-
-    def outside(self, labels, outputs):
-        """Which sparse labels name no class; a bool tensor of the labels' shape."""
-        labels = ops.cast(labels, "int32")
-        outside = ops.logical_or(labels < 0, labels >= outputs.shape[self.axis])
-        if self.ignored is not None:
-            outside = ops.logical_and(outside, labels != self.ignored)
-        return outside
-
-
-def _from_last(axis, rank):
-    return axis if axis < 0 else axis - rank
 
 
 def check_guidance(models, temperature, alpha):
@@ -150,11 +48,12 @@ def check_guidance(models, temperature, alpha):
 
 
 def check_same_output(student, teacher):
-    """Refuses a teacher whose output says something else than the student's.
+    """Refuses a teacher whose input or output is another than the student's.
 
     Raises:
         TypeError: one is a subclassed model, which does not tell what it returns.
-        ValueError: their output shapes differ, or one ends in probabilities and one in logits.
+        ValueError: their input or output shapes differ, or one ends in probabilities and one in
+            logits.
     """
     for model in (student, teacher):
         if not getattr(model, "outputs", None):
@@ -162,6 +61,11 @@ def check_same_output(student, teacher):
                 f"Model '{model.name}' ({type(model).__name__}) does not tell what it returns. "
                 "Pass a built Functional or Sequential model: keras.Model(inputs, model(inputs))."
             )
+    if not _take_alike(student, teacher):
+        raise ValueError(
+            f"Student '{student.name}' takes {student.input_shape}, teacher '{teacher.name}' "
+            f"{teacher.input_shape}; both are given the same examples."
+        )
     if student.output_shape[1:] != teacher.output_shape[1:]:
         raise ValueError(
             f"Student '{student.name}' returns {student.output_shape}, teacher '{teacher.name}' "
@@ -172,6 +76,16 @@ def check_same_output(student, teacher):
             f"Of student '{student.name}' and teacher '{teacher.name}', one ends in "
             "probabilities (softmax, sigmoid), the other in logits; make them end alike."
         )
+
+
+def _take_alike(student, teacher):
+    """Whether two models of one input each can be given the same; others Keras looks at itself."""
+    if len(student.inputs) != 1 or len(teacher.inputs) != 1:
+        return True
+    sizes = [model.inputs[0].shape for model in (student, teacher)]
+    if len(sizes[0]) != len(sizes[1]):  # Keras adds or drops a last axis of one
+        return True
+    return all(None in pair or pair[0] == pair[1] for pair in zip(*sizes, strict=True))
 
 
 def check_distillation(distillation):

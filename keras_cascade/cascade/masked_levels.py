@@ -179,7 +179,7 @@ class MaskedLevels(GuidedTrainer):
         for variable in (self._loss_scale, *(gates.probe for gates in self._gates)):
             variable.assign(ops.zeros(variable.shape, variable.dtype))
         views = {
-            name: SlicedModel(self.graph, self.masks(name), self._own_layers[index])
+            name: SlicedModel(self.graph, self.masks(name), self.add_loss, self._own_layers[index])
             for index, name in enumerate(self.level_names)
             if index
         }

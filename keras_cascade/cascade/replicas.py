@@ -7,6 +7,7 @@ where all have as many examples. A last batch that does not divide evenly needs 
 from contextlib import nullcontext
 
 import keras
+from keras import ops
 
 
 def count():
@@ -25,6 +26,24 @@ def scope_of(model):
     return model.distribute_strategy.scope()
 
 
+def weight_of(*factors):
+    """The sum of a product: how much the entries of a batch weigh in all.
+
+    Args:
+        *factors: tensors, one entry for each example or for each entry of the examples, such as
+            masks and sample weights.
+
+    Returns:
+        Scalar float32 tensor.
+    """
+    rank = max(len(factor.shape) for factor in factors)
+    product = 1.0
+    for factor in factors:
+        missing = tuple(range(len(factor.shape), rank))
+        product = product * ops.expand_dims(ops.cast(factor, "float32"), missing)
+    return ops.sum(product)
+
+
 def share_of_batch(weight):
     """This replica's weight over the mean weight of all replicas.
 
@@ -35,7 +54,7 @@ def share_of_batch(weight):
         Scalar tensor; 1 where all replicas have as much.
     """
     if count() == 1:
-        return keras.ops.ones((), "float32")
+        return ops.ones((), "float32")
     import tensorflow as tf
 
     if tf.distribute.in_cross_replica_context():  # Keras tries the loss out before training

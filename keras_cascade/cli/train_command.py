@@ -239,12 +239,12 @@ def _untrained(images):
 
 
 def _check_teacher(path, teacher, images):
-    expected = (images.input_shape, (images.classes,))
-    if (teacher.input_shape[1:], teacher.output_shape[1:]) != expected:
+    shapes = [[tensor.shape[1:] for tensor in side] for side in (teacher.inputs, teacher.outputs)]
+    if shapes != [[images.input_shape], [(images.classes,)]]:
+        takes, gives = (", ".join(map(str, each)) for each in shapes)
         raise ValueError(
-            f"'{path}' maps {teacher.input_shape[1:]} to "
-            f"{teacher.output_shape[1:]}; {FLAGS.dataset} has images {expected[0]} and "
-            f"{images.classes} classes."
+            f"'{path}' maps {takes} to {gives}; {FLAGS.dataset} has images {images.input_shape} "
+            f"and {images.classes} classes."
         )
 
     if returns_probabilities(teacher):

@@ -14,10 +14,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from keras_cascade.graph import ChannelGraph
 from keras_cascade.saliency.gates import ChannelGates
+from keras_cascade.saliency.targets import Targets, describe_outside
 from keras_cascade.surgery import Surgeon
 from keras_cascade.surgery.views import build_view
 from keras_cascade.typing import Floats
@@ -45,11 +46,12 @@ def taylor(graph: ChannelGraph, data: Any, loss: Any) -> Floats:
 
     Raises:
         ValueError: `data` or `loss` missing, data without labels, empty or known to be endless,
-            gradients that are not finite.
+            gradients that are not finite, labels outside the model's classes.
     """
     arguments = _fit_arguments(data, loss)
     gates = ChannelGates(graph.num_units, momentum=0.0, name=graph.trace.free_name("gates"))
-    model = _InferenceTrainer(_frozen_view(graph, gates), gates)
+    targets = Targets.of(loss, graph.model.output_shape) if len(graph.model.outputs) == 1 else None
+    model = _InferenceTrainer(_frozen_view(graph, gates), gates, targets)
     model.compile(
         optimizer=keras.optimizers.SGD(),
         loss=loss,
@@ -66,18 +68,27 @@ def taylor(graph: ChannelGraph, data: Any, loss: Any) -> Floats:
 class _InferenceTrainer(keras.Model):
     """Trains what is trainable in a view, its gates' probe, with the view in inference mode."""
 
-    def __init__(self, view, gates):
+    def __init__(self, view, gates, targets):
         super().__init__(name="inference_trainer")
-        self._view, self.gates = view, gates
+        self.view, self.gates = view, gates
         self.output_names = view.output_names
+        self.targets = targets
+        self.labels_outside = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="labels_outside", autocast=False
+        )
         self.built = True
 
     def call(self, inputs):
-        return self._view(inputs, training=False)
+        return self.view(inputs, training=False)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if y is None:
             raise ValueError(f"{_LABELS} Got x alone.")
+        if self.targets and self.targets.sparse:
+            (labels,), (outputs,) = tree.flatten(y), tree.flatten(y_pred)
+            safe, outside = self.targets.checked(labels, outputs)
+            self.labels_outside.assign_add(outside)
+            y = tree.pack_sequence_as(y, [safe])
         return self._compile_loss(y, y_pred, sample_weight)
 
 
@@ -90,6 +101,10 @@ class _MeanSquare(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         # Reading self.model makes JAX write its state to the variables.
+        outside = int(ops.convert_to_numpy(self.model.labels_outside))
+        if outside:
+            classes = self.model.view.output_shape[self.model.targets.axis]
+            raise ValueError(f"At batch {batch + 1}, {describe_outside(outside, classes)}")
         probe = ops.convert_to_numpy(self.model.gates.probe).astype(float)
         self._sum = self._sum + probe**2
         self._batches += 1
@@ -100,7 +115,7 @@ class _MeanSquare(keras.callbacks.Callback):
         if not np.isfinite(self._sum).all():
             raise ValueError(
                 "The loss or its gradients became NaN or infinite on this data: look for NaN in "
-                "it, for labels outside the model's classes, and for a loss that expects logits."
+                "it, and for a loss that expects logits."
             )
         return self._sum / self._batches
 

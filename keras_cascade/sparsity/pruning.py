@@ -93,7 +93,8 @@ def prune_weights(
 
     Raises:
         ValueError: an argument out of range, an unknown name in `keep`, nothing to prune, a layer
-            that cannot be pruned so, or that has no counterpart in tf_keras.
+            that cannot be pruned so, or that has no counterpart in tf_keras; labels outside the
+            model's classes.
         NonFiniteLossError: the loss or a weight became NaN or infinite.
         DataError: a tf.data pipeline failed; its own error is the cause.
         RuntimeError: in the end a tensor lacks the zeros asked for.
@@ -120,8 +121,10 @@ def prune_weights(
         training.check_teacher(teacher, student, labels_loss, temperature, alpha)
         trainer = training.taught(pruned, teacher, labels_loss, temperature, alpha)
         callbacks = [*callbacks, training.Annealing()] if anneal_teacher else callbacks
-    _compile(trainer, optimizer, labels_loss, metrics)
-    watch = training.StopAtBadLoss()
+    checked_loss = training.checked_loss(labels_loss, student.output_shape)
+    _compile(trainer, optimizer, checked_loss, metrics)
+    training.make_variables(trainer, labels_loss)
+    watch = training.StopAtBadLoss(checked_loss)
     with data_faults.named(watch.where, kept=training.UNCHANGED):
         trainer.fit(
             *(data if isinstance(data, tuple) else (data,))[:2],
@@ -182,11 +185,10 @@ def _compile(trainer, optimizer, loss, metrics):
 
     trainer.compile(
         optimizer=training.in_tf_keras(optimizer),
-        loss=training.in_tf_keras(loss),
+        loss=loss,
         metrics=training.in_tf_keras(list(metrics)),
         jit_compile=False,
     )
-    training.make_variables(trainer, loss)
 
 
 def _wrapped(bridge, pattern, planned, keep):

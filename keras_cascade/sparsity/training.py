@@ -10,13 +10,9 @@ import tf_keras
 from keras import tree
 
 from keras_cascade.cascade import NonFiniteLossError, returns_probabilities
-from keras_cascade.cascade.losses import (
-    PROBABILITY_FLOOR,
-    Targets,
-    check_guidance,
-    check_same_output,
-)
+from keras_cascade.cascade.losses import PROBABILITY_FLOOR, check_guidance, check_same_output
 from keras_cascade.cascade.teacher_annealing import teacher_share
+from keras_cascade.saliency.targets import Targets, describe_outside
 from keras_cascade.sparsity import twins
 from keras_cascade.sparsity.bridge import Bridge
 from keras_cascade.sparsity.toolkit import import_tfmot
@@ -80,6 +76,52 @@ class SoftTargets(tf_keras.losses.Loss):
         elif not self.from_logits:
             outputs = tf.math.log(tf.maximum(outputs, PROBABILITY_FLOOR))
         return outputs / self.temperature
+
+
+class CheckedLabels(tf_keras.losses.Loss):
+    """A loss of class numbers; NaN for a batch with labels that name no class, which it counts.
+
+    TensorFlow ends on such labels on a CPU, with many lines, and goes on without a word on a GPU.
+
+    Args:
+        loss: `tf_keras.losses.Loss`.
+        targets: `Targets` of it.
+    """
+
+    def __init__(self, loss, targets):
+        super().__init__(reduction=loss.reduction, name=loss.name)
+        self._loss, self._targets = loss, targets
+        self.outside = tf.Variable(0, trainable=False)
+        self.classes = None
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        self.classes = y_pred.shape[self._targets.axis]
+        labels = tf.cast(y_true, "int64")
+        outside = (labels < 0) | (labels >= self.classes)
+        if self._targets.ignored is not None:
+            outside &= labels != self._targets.ignored
+        self.outside.assign_add(tf.math.count_nonzero(outside, dtype="int32"))
+        safe = tf.where(outside, tf.zeros_like(labels), labels)
+        value = self._loss(safe, y_pred, sample_weight)
+        return tf.where(tf.reduce_any(outside), tf.constant(np.nan, value.dtype), value)
+
+
+def checked_loss(loss, shape):
+    """What tf_keras trains with for a loss as `prune_weights` takes it.
+
+    Args:
+        loss: a name, or an object of Keras 3 or of tf_keras.
+        shape: of the output.
+
+    Returns:
+        `CheckedLabels` for class numbers, the loss in tf_keras for all else.
+    """
+    translated, targets = in_tf_keras(loss), Targets.of(loss, shape)
+    if not (targets and targets.sparse):
+        return translated
+    if not isinstance(translated, tf_keras.losses.Loss):  # its function or name
+        translated = tf_keras.losses.SparseCategoricalCrossentropy()
+    return CheckedLabels(translated, targets)
 
 
 class TaughtModel(tf_keras.Model):
@@ -173,11 +215,15 @@ class Annealing(tf_keras.callbacks.Callback):
 
 
 class StopAtBadLoss(tf_keras.callbacks.Callback):
-    """Ends a run whose loss is NaN or infinite: its weights are of no use."""
+    """Ends a run whose loss is NaN or infinite: its weights are of no use.
 
-    def __init__(self):
+    Args:
+        loss: what `checked_loss` gave.
+    """
+
+    def __init__(self, loss):
         super().__init__()
-        self._steps = 0
+        self._loss, self._steps = loss, 0
 
     def where(self):
         """How far pruning has come, in words."""
@@ -186,6 +232,10 @@ class StopAtBadLoss(tf_keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._steps += 1
         loss = float((logs or {}).get("loss", 0.0))
+        outside = int(self._loss.outside) if isinstance(self._loss, CheckedLabels) else 0
+        if outside:
+            wrong = describe_outside(outside, self._loss.classes)
+            raise ValueError(f"At batch {batch + 1} of an epoch, {wrong} {UNCHANGED.capitalize()}.")
         if not np.isfinite(loss):
             raise _not_finite(f"The loss became {loss} at batch {batch + 1} of an epoch")
 

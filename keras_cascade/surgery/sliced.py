@@ -49,6 +49,7 @@ class SlicedModel:
     Args:
         graph: the original's `ChannelGraph`.
         masks: dict from group name to a bool array, True = keep.
+        add_loss: function that takes what layers add to the loss.
         stand_in: dict from the `id` of a layer of the original to the one whose weights are
             taken in its place (a cascade level's own normalisation).
 
@@ -56,8 +57,8 @@ class SlicedModel:
         ValueError, SurgeryError: as `Surgeon.extract`.
     """
 
-    def __init__(self, graph, masks, stand_in=None):
-        self._model = graph.model
+    def __init__(self, graph, masks, add_loss, stand_in=None):
+        self._add_loss = add_loss
         self._small = Surgeon(graph.model, graph).extract(masks, stand_in=stand_in, verify=False)
         keep, source_of = graph.keep_vector(masks), {}
         for call, flow in graph.first_flows():
@@ -81,5 +82,5 @@ class SlicedModel:
         for index, value in written.items():  # moving statistics, states of random numbers
             self._slices[index].put(value)
         for loss in losses:
-            self._model.add_loss(loss)
+            self._add_loss(loss)
         return outputs

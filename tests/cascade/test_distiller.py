@@ -80,6 +80,33 @@ def test_outputs_must_agree():
         kc.Distiller(networks.small_convnet(classes=3), networks.small_convnet(classes=4))
 
 
+def test_inputs_must_agree():
+    models = [
+        keras.Sequential([keras.Input((size, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
+        for size in (8, 9)
+    ]
+    with pytest.raises(ValueError, match=r"takes \(None, 8, 2\), teacher .* \(None, 9, 2\)"):
+        kc.Distiller(*models)
+    anything = keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.GlobalMaxPooling1D(), keras.layers.Dense(3)]
+    )
+    assert kc.Distiller(models[0], anything).built
+
+
+@pytest.mark.parametrize("wrap", [lambda loss: [loss], lambda loss: {"logits": loss}])
+def test_the_loss_of_the_only_output_may_come_by_its_name(wrap):
+    student, teacher = networks.small_convnet(), networks.small_convnet(regularizer="l2")
+    x, y = networks.examples_for(student, 8)
+    losses = []
+    for loss in (LOSS, wrap(LOSS)):
+        distiller = kc.Distiller(student, teacher)
+        distiller.compile("sgd", loss, run_eagerly=True)
+        losses.append(distiller.evaluate(x, y, verbose=0, return_dict=True))
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match=r"loss names \['other'\]; the model's only output is"):
+        distiller.compile("sgd", {"other": LOSS})
+
+
 def _classes_in_the_middle():
     """Images to three classes at each of eight positions."""
     inputs = keras.Input((8, 2))

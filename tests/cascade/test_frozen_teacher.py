@@ -241,6 +241,28 @@ def test_frozen_teacher_adds_nothing_to_the_loss():
     assert logs["loss"] - logs["student_loss"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("of", ["cascade", "distiller"])
+def test_padded_steps_count_in_no_metric(of, rng):
+    inputs = keras.Input((6,), dtype="int32")
+    x = layers.GRU(6, return_sequences=True)(layers.Embedding(12, 6, mask_zero=True)(inputs))
+    model = keras.Model(inputs, layers.Dense(4)(x))
+    x, y = rng.integers(1, 12, (8, 6)), rng.integers(0, 4, (8, 6))
+    x[:, 3:] = 0
+    model.compile(loss=LOSS, metrics=["accuracy"], run_eagerly=True)
+    expected = model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]
+    options = {"budget": "params", "freeze_teacher": True, "min_channels": 1}
+    trainer = (
+        kc.CascadeDistiller(model, (0.3,), **options)
+        if of == "cascade"
+        else kc.Distiller(keras.models.clone_model(model), model)
+    )
+    trainer.compile("sgd", LOSS, metrics=["accuracy"], run_eagerly=True)
+    logs = trainer.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs["teacher_accuracy"] == expected
+    counted = (keras.ops.convert_to_numpy(model(x)).argmax(-1) == y)[:, :3]
+    assert expected == pytest.approx(counted.mean(), abs=1e-6)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", *slow("mixed_bfloat16")])
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)

@@ -21,17 +21,18 @@ BATCH, EPOCHS = 8, 5
 EXAMPLES = 31  # the last batch, 7, divides evenly among no replicas, but leaves none empty
 
 
-def fitted(make, distributed, callbacks=(), sample_weight=None):
+def fitted(make, distributed, callbacks=(), sample_weight=None, examples=None):
     """A trainer after 20 steps, and its history.
 
     Args:
         make: function without arguments that makes it, compiled.
         distributed: whether on `REPLICAS` replicas.
+        examples: (x, y); None: images.
     """
     keras.utils.set_random_seed(7)
     with mirrored().scope() if distributed else contextlib.nullcontext():
         trainer = make()
-    x, y = networks.examples_for(networks.small_convnet(), EXAMPLES)
+    x, y = examples or networks.examples_for(networks.small_convnet(), EXAMPLES)
     arrays = (x, y) if sample_weight is None else (x, y, sample_weight)
     data = tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH)
     history = trainer.fit(
@@ -56,8 +57,8 @@ def assert_alike(one, many):
             )
 
 
-def cascade(loss_options=None, levels=(0.3, 0.6), **options):
-    model = synchronize_batch_norm(networks.small_convnet(regularizer="l2"))
+def cascade(loss_options=None, levels=(0.3, 0.6), model=None, **options):
+    model = model or synchronize_batch_norm(networks.small_convnet(regularizer="l2"))
     made = kc.CascadeDistiller(model, levels, min_channels=1, momentum=0.5, **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, **(loss_options or {}))
     made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
@@ -65,7 +66,7 @@ def cascade(loss_options=None, levels=(0.3, 0.6), **options):
 
 
 def distiller():
-    student = networks.small_convnet(normalised=False)
+    student = networks.small_convnet(normalised=False, activity_regularizer="l2")
     made = kc.Distiller(student, synchronize_batch_norm(networks.small_convnet()))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
@@ -102,15 +103,57 @@ def test_distiller_on_replicas():
 
 
 @pytest.mark.slow
+def test_activity_regularizers():
+    """Without synchronised normalisation, with which Keras itself mixes the replicas' up."""
+
+    def make():
+        model = networks.small_convnet(normalised=False, activity_regularizer="l2")
+        return cascade(model=model, levels=(0.3,))
+
+    assert_alike(*(fitted(make, distributed) for distributed in (False, True)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ignored", [None, 3])
 @pytest.mark.parametrize("reduction", ["sum", "mean_with_sample_weight", "sum_over_batch_size"])
-def test_weighted_examples_under_every_reduction(reduction, rng):
+def test_weighted_examples_under_every_reduction(reduction, ignored, rng):
+    """Of a class that the loss ignores, the replicas have different shares."""
     weights = rng.uniform(0.0, 2.0, EXAMPLES).astype("float32")
 
     def make():
-        return cascade({"reduction": reduction})
+        return cascade({"reduction": reduction, "ignore_class": ignored})
 
     assert_alike(
         *(fitted(make, distributed, sample_weight=weights) for distributed in (False, True))
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reduction", ["mean_with_sample_weight", "sum_over_batch_size"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sequences_of_different_lengths(weighted, reduction, rng):
+    """Padded steps count nothing, and the replicas have different shares of them."""
+    lengths = np.sort(rng.integers(1, 7, EXAMPLES))
+    x = np.where(np.arange(6) < lengths[:, None], rng.integers(1, 12, (EXAMPLES, 6)), 0)
+    y = rng.integers(0, 4, (EXAMPLES, 6))
+    weights = rng.uniform(0.0, 2.0, y.shape).astype("float32") if weighted else None
+
+    def make():
+        inputs = keras.Input((6,), dtype="int32")
+        hidden = keras.layers.Embedding(12, 6, mask_zero=True)(inputs)
+        hidden = keras.layers.GRU(6, return_sequences=True)(hidden)
+        model = keras.Model(inputs, keras.layers.Dense(4)(hidden))
+        made = kc.CascadeDistiller(model, (0.3,), budget="params", min_channels=1, momentum=0.5)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+        made.compile(keras.optimizers.SGD(0.05), loss, metrics=["accuracy"])
+        made.update_masks()
+        return made
+
+    assert_alike(
+        *(
+            fitted(make, distributed, sample_weight=weights, examples=(x, y))
+            for distributed in (False, True)
+        )
     )
 
 

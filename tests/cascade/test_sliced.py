@@ -157,6 +157,32 @@ def test_random_states_among_the_weights_are_sliced_whole():
     assert_close(cascade(x)["student"], cascade.extract()(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("nested", [False, *slow(True)])
+def test_activity_regularizers_count_the_channels_that_are_kept(nested):
+    model = networks.small_convnet(activity_regularizer="l2")
+    if nested:
+        model = keras.Sequential([keras.Input((8, 8, 2)), model])
+    cascade = kc.CascadeDistiller(model, (0.3,), alpha=0.0, min_channels=1)
+    cascade.compile("sgd", LOSS)
+    (widest,) = (g for g in cascade.graph.prunable_groups if g.name.endswith("hidden"))
+    cascade.set_masks(-1, {widest.name: np.arange(10) < 4})
+    cascade.slice_levels()
+    x, y = networks.examples_for(model, 8)
+    expected, penalties = 0.0, 0.0
+    for level in (0, -1):
+        alone = cascade.extract(level)
+        alone.compile(loss=LOSS)
+        expected += alone.evaluate(x, y, verbose=0)
+        alone(x)
+        penalties += float(sum(alone.losses))
+    assert penalties > 0.01
+    assert cascade.evaluate(x, y, verbose=0, return_dict=True)["loss"] == pytest.approx(
+        expected, rel=1e-5
+    )
+    logs = cascade.fit(x, y, batch_size=8, verbose=0).history
+    assert np.isfinite(logs["loss"]).all() and cascade.sliced
+
+
 def test_saliency_is_kept_while_levels_are_sliced():
     cascade, x, y = pruned("convnet", run_eagerly=True)
     cascade.fit(x[:16], y[:16], batch_size=8, verbose=0)

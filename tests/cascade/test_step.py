@@ -223,6 +223,31 @@ def test_gates_are_not_decayed_or_clipped(rng):
     np.testing.assert_allclose(probes[0], probes[1], rtol=1e-5, atol=atol)
 
 
+@pytest.fixture(params=["float64", slow_case("bfloat16")])
+def floatx(request):
+    before = keras.config.floatx()
+    keras.config.set_floatx(request.param)
+    yield request.param
+    keras.config.set_floatx(before)
+
+
+@pytest.mark.parametrize("of", ["cascade", "distiller"])
+def test_numbers_of_another_width_throughout(of, floatx, rng):
+    model = networks.small_convnet(normalised=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if of == "cascade":
+        trainer = kc.CascadeDistiller(model, (0.3,), min_channels=1)
+    else:
+        trainer = kc.Distiller(model, networks.small_convnet())
+    trainer.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
+    x, y = networks.examples_for(model, 8)
+    callbacks = [kc.CascadeCallback(end=3, frequency=1)] if of == "cascade" else []
+    logs = trainer.fit(x, y, batch_size=2, verbose=0, callbacks=callbacks).history
+    assert np.isfinite([float(value) for value in logs["loss"]]).all()
+    student = trainer.extract() if of == "cascade" else model
+    assert {variable.dtype for variable in student.trainable_variables} == {floatx}
+
+
 def test_another_distillation_object_stands_in(rng):
     class SquaredDifference:
         def compute_loss(self, teacher_outputs, student_outputs, **kwargs):

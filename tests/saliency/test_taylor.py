@@ -109,6 +109,8 @@ def test_bad_data():
         (batches.repeat(), LOSS, "never ends"),
         (_Endless(), LOSS, "never ends"),
         ((x * np.nan, y), LOSS, "NaN or infinite"),
+        ((x, y + 1), LOSS, r"At batch 1, \d labels outside the classes 0\.\.3\. Check"),
+        (batches.map(lambda x, y: (x, -y - 1)), LOSS, r"At batch 1, 4 labels outside"),
     ):
         with pytest.raises(ValueError, match=message):
             taylor(graph, data, loss)

@@ -27,6 +27,42 @@ def test_a_teacher_of_classes_along_another_axis_is_refused():
         training.check_teacher(model, model, loss, temperature=2.0, alpha=0.5)
 
 
+@pytest.mark.parametrize("taught", [False, True])
+def test_labels_outside_the_classes_are_named(taught):
+    model = networks.small_convnet()
+    x, y = networks.examples_for(model, 16)
+    teacher = networks.small_convnet() if taught else None
+    y[9] = 4
+    with pytest.raises(ValueError, match=r"^At batch 2 .*, 1 labels outside the classes 0\.\.3\."):
+        kc.prune_weights(model, 0.5, data=(x, y), batch_size=8, teacher=teacher, verbose=0)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None])
+def test_a_loss_that_checks_labels_is_the_loss(loss, rng):
+    import tf_keras
+
+    from keras_cascade.sparsity import training
+
+    given = loss or keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=-1, reduction="sum"
+    )
+    probabilities = rng.dirichlet(np.ones(4), 6).astype("float32")
+    outputs = probabilities if loss else np.log(probabilities)
+    labels = np.array([0, 3, 2, 1, 1, 0]) if loss else np.array([0, 3, -1, 1, 1, 0])
+    weights = rng.random(6).astype("float32")
+    checked = training.checked_loss(given, (None, 4))
+    found = float(checked(labels, tf_keras.backend.constant(outputs), weights))
+    expected = (
+        float(keras.losses.get(given)(labels, outputs, weights))
+        if not loss
+        else np.mean(-weights * np.log(probabilities[np.arange(6), labels]))
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert int(checked.outside) == 0
+    assert np.isnan(float(checked(labels + 1, tf_keras.backend.constant(outputs), weights)))
+    assert int(checked.outside) == 1
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_frozen_layers_lose_their_smallest_weights_and_no_others_change(kept):
     model = networks.small_convnet()
