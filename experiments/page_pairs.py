@@ -45,6 +45,9 @@ PAIRS = (
     Pair("resnet56_cifar10", "iterative_taylor", "l1_distilled"),
     Pair("resnet50_cifar10", "iterative_taylor", "l1_distilled"),
     Pair("resnet50_cifar10", "iterative_taylor", "l1_distilled", amount=0.9),
+    Pair("resnet50_imagenette", "iterative_taylor", "l1_distilled"),
+    Pair("assistants", "geometric_3", "frozen_3", amount=0.9),
+    Pair("assistants", "geometric_3", "frozen_0", amount=0.9),
 )
 
 
