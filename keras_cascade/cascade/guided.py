@@ -227,7 +227,7 @@ class GuidedTrainer(MemberMetrics):
             self._label_share(share, safe_labels, mask, sample_weight),
             share if mask is None else replicas.share_of_batch(replicas.weight_of(mask)),
         )
-        total = 0.0
+        total: Any = 0.0
         for name in self._loss_trackers:
             loss, divergence = self._member_loss(name, safe_labels, y_pred, sample_weight, shares)
             total = total + self._member_weights[name] * loss
