@@ -81,8 +81,8 @@ class GuidedTrainer(MemberMetrics):
         """All members' outputs: dict from name to tensor."""
         outputs = {}
         for name in self._members:
-            training_here = training and name not in self._frozen
-            outputs[name] = self._computer_of(name)(inputs, training=training_here)
+            trained = training and name not in self._frozen
+            outputs[name] = self._computer_of(name)(inputs, training=trained)
         return outputs
 
     def compile(
@@ -234,8 +234,10 @@ class GuidedTrainer(MemberMetrics):
             self._loss_trackers[name].update_state(_divided(loss, share) * count, batch)
             if divergence is not None:
                 self._kl_trackers[name].update_state(_divided(divergence, share) * count, batch)
-        # By share too: activities are penalised by the mean over this replica's examples.
-        total = total + ops.cast(share, total.dtype) * sum(regularisers)
+        # By share too: activities are penalised by the mean over this replica's examples; in mixed
+        # precision in their own, narrow dtype.
+        share = ops.cast(share, total.dtype)
+        total = total + share * sum(ops.cast(term, total.dtype) for term in regularisers)
         return ops.where(finite, _logged_as(total, _divided(total, share)), float("nan"))
 
     @property

@@ -85,21 +85,20 @@ class CheckedLabels(tf_keras.losses.Loss):
 
     Args:
         loss: `tf_keras.losses.Loss`.
-        targets: `Targets` of it.
+        classes: that there are.
+        ignored: the label that the loss leaves out, or None.
     """
 
-    def __init__(self, loss, targets):
+    def __init__(self, loss, classes, ignored):
         super().__init__(reduction=loss.reduction, name=loss.name)
-        self._loss, self._targets = loss, targets
+        self._loss, self.classes, self._ignored = loss, classes, ignored
         self.outside = tf.Variable(0, trainable=False)
-        self.classes = None
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        self.classes = y_pred.shape[self._targets.axis]
         labels = tf.cast(y_true, "int64")
         outside = (labels < 0) | (labels >= self.classes)
-        if self._targets.ignored is not None:
-            outside &= labels != self._targets.ignored
+        if self._ignored is not None:
+            outside &= labels != self._ignored
         self.outside.assign_add(tf.math.count_nonzero(outside, dtype="int32"))
         safe = tf.where(outside, tf.zeros_like(labels), labels)
         value = self._loss(safe, y_pred, sample_weight)
@@ -121,7 +120,7 @@ def checked_loss(loss, shape):
         return translated
     if not isinstance(translated, tf_keras.losses.Loss):  # its function or name
         translated = tf_keras.losses.SparseCategoricalCrossentropy()
-    return CheckedLabels(translated, targets)
+    return CheckedLabels(translated, shape[targets.axis], targets.ignored)
 
 
 class TaughtModel(tf_keras.Model):

@@ -267,7 +267,7 @@ def test_padded_steps_count_in_no_metric(of, rng):
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        cascade = made()
+        cascade = made(networks.small_convnet(regularizer="l2", activity_regularizer="l2"))
         start = arrays(cascade._members["teacher"].weights)
         logs = fit(cascade, callbacks=[pruning()])
     finally:
