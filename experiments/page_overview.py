@@ -9,7 +9,13 @@ import statistics
 from keras_cascade.report.summary import markdown_lines
 
 PRESET, AMOUNT = "all_images", 0.75
-EXPERIMENTS = ("recovery", "longer_training", "longer_teacher", "widths_longer")
+EXPERIMENTS = (
+    "recovery",
+    "longer_training",
+    "longer_teacher",
+    "widths_longer",
+    "widths_longer_teacher",
+)
 
 
 def overview(sections):

@@ -356,7 +356,11 @@ class GuidedTrainer(MemberMetrics):
         Some backends crash on such a label and others ignore it; this way all stop alike, and the
         guard can say what was wrong.
         """
-        if self._targets is None or not self._targets.sparse:
+        if self._targets is None:
+            return y, True
+        (labels,) = tree.flatten(y)
+        self._targets.check_labels(labels.shape, outputs.shape)
+        if not self._targets.sparse:
             return y, True
         safe, count = self._targets.checked(y, outputs)
         self._bad_labels.assign_add(count)

@@ -80,6 +80,35 @@ class Targets:
         axis = self.axis % len(shape)
         return (*shape[:axis], *shape[axis + 1 :])
 
+    def check_labels(self, labels, outputs):
+        """Refuses one-hot labels of a loss of class numbers, and the other way round.
+
+        Args:
+            labels, outputs: their shapes.
+
+        Raises:
+            ValueError: the labels are of the other kind.
+        """
+        classes = outputs[self.axis]
+        if self.binary or self.sparse is None or classes in (None, 1):
+            return
+        if getattr(labels, "rank", 0) is None:  # a tf.data pipeline that does not say
+            return
+        as_many_axes = len(labels) == len(outputs)
+        if self.sparse and as_many_axes and labels[self.axis] == classes:
+            raise ValueError(
+                f"Labels of shape {tuple(labels)} are one-hot, and the loss takes class numbers. "
+                "Use categorical_crossentropy, or give it "
+                f"numpy.argmax(labels, axis={self.axis})."
+            )
+        if not self.sparse and (not as_many_axes or labels[self.axis] == 1):
+            raise ValueError(
+                f"Labels of shape {tuple(labels)} are class numbers, and the loss takes one-hot "
+                f"ones, as outputs of shape {tuple(outputs)} are. Use "
+                "sparse_categorical_crossentropy, or give it "
+                f"keras.utils.to_categorical(labels, {classes})."
+            )
+
     def check_axis(self, shape):
         """Refuses classes that do not lie along the last axis, over which the KL runs.
 

@@ -84,11 +84,13 @@ class _InferenceTrainer(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if y is None:
             raise ValueError(f"{_LABELS} Got x alone.")
-        if self.targets and self.targets.sparse:
+        if self.targets:
             (labels,), (outputs,) = tree.flatten(y), tree.flatten(y_pred)
-            safe, outside = self.targets.checked(labels, outputs)
-            self.labels_outside.assign_add(outside)
-            y = tree.pack_sequence_as(y, [safe])
+            self.targets.check_labels(labels.shape, outputs.shape)
+            if self.targets.sparse:
+                safe, outside = self.targets.checked(labels, outputs)
+                self.labels_outside.assign_add(outside)
+                y = tree.pack_sequence_as(y, [safe])
         return self._compile_loss(y, y_pred, sample_weight)
 
 

@@ -117,6 +117,7 @@ def prune_weights(
     bridge = Bridge(student)
     trainer = pruned = bridge.assemble(_wrapped(bridge, pattern, planned, keep))
     labels_loss = loss or training.default_loss(student)
+    training.check_labels(data, labels_loss, student.output_shape)
     if teacher is not None:
         training.check_teacher(teacher, student, labels_loss, temperature, alpha)
         trainer = training.taught(pruned, teacher, labels_loss, temperature, alpha)

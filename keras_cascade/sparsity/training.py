@@ -123,6 +123,21 @@ def checked_loss(loss, shape):
     return CheckedLabels(translated, shape[targets.axis], targets.ignored)
 
 
+def check_labels(data, loss, shape):
+    """Raises ValueError where data shows one-hot labels for a loss of class numbers, or these.
+
+    Args:
+        data: as for `prune_weights`; what a generator gives shows in training only.
+        loss: likewise.
+        shape: of the output.
+    """
+    batch = data.element_spec if isinstance(data, tf.data.Dataset) else data
+    labels = batch[1] if isinstance(batch, tuple) and len(batch) > 1 else None
+    targets = Targets.of(loss, shape)
+    if targets and hasattr(labels, "shape"):
+        targets.check_labels(labels.shape, shape)
+
+
 class TaughtModel(tf_keras.Model):
     """A functional model that learns from the labels and from a frozen teacher.
 

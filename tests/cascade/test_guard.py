@@ -89,6 +89,18 @@ def test_labels_outside_the_classes(label):
             np.testing.assert_array_equal(old, new.numpy())
 
 
+@pytest.mark.parametrize("numbers", [True, False])
+def test_labels_of_the_other_kind(numbers):
+    """Class numbers for a loss of one-hot labels, and the other way round."""
+    cascade = _cascade(keras.losses.CategoricalCrossentropy(from_logits=True) if numbers else LOSS)
+    x, y = networks.examples_for(cascade._base, 16)
+    y = y if numbers else keras.utils.to_categorical(y, 4)
+    with pytest.raises(
+        ValueError, match="^Labels of shape .* are " + ("class numbers" if numbers else "one-hot")
+    ):
+        cascade.fit(x, y, batch_size=8, verbose=0)
+
+
 def test_ignored_label_is_not_outside():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     cascade = _cascade(loss, eager=True)

@@ -161,6 +161,11 @@ CASES = [
     # Fitting
     ("labels outside the classes", "labels outside the classes", lambda _: _fit(y=np.full(16, 9))),
     ("negative labels", "labels outside the classes", lambda _: _fit(y=np.full(16, -1))),
+    (
+        "one-hot labels of a loss of class numbers",
+        "one-hot.*Use categorical_crossentropy",
+        lambda _: _fit(y=np.eye(4, dtype=np.float32).repeat(4, axis=0)),
+    ),
     ("NaN in an image", "The loss became nan", lambda _: _fit(_spoiled(np.nan))),
     ("an infinite pixel", "(?i)nan|inf", lambda _: _fit(_spoiled(np.inf))),
     (

@@ -1,5 +1,7 @@
 """What is read off the labels' loss."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -61,6 +63,41 @@ def test_labels_along_another_axis():
     labels, outputs = np.array([[2, 3, -1, 0]]), np.zeros((1, 3, 4))
     outside = keras.ops.convert_to_numpy(targets.outside(labels, outputs))
     assert outside.tolist() == [[False, True, True, False]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "outputs", "wrong"),
+    [
+        ("Sparse", (8, 4), (None, 4), "are one-hot.*Use categorical_crossentropy"),
+        ("Sparse", (8, 5, 5, 4), (None, None, None, 4), "are one-hot"),
+        ("", (8,), (None, 4), "are class numbers.*Use sparse.*to_categorical.labels, 4"),
+        ("", (8, 1), (None, 4), "are class numbers"),
+        ("", (8, 5, 5), (None, 5, 5, 4), "are class numbers"),
+        ("Sparse", (8,), (None, 4), None),
+        ("Sparse", (8, 1), (None, 4), None),
+        ("Sparse", (8, 4), (None, 4, 4), None),
+        ("Sparse", (8,), (None, 1), None),
+        ("Sparse", (8, 4), (None, None), None),
+        ("", (8, 4), (None, 4), None),
+        ("", (8,), (None, 1), None),
+    ],
+)
+def test_labels_of_the_other_kind_are_refused(kind, labels, outputs, wrong):
+    loss = getattr(keras.losses, f"{kind}CategoricalCrossentropy")()
+    check = functools.partial(Targets.of(loss, outputs).check_labels, labels, outputs)
+    if wrong is None:
+        check()
+        return
+    with pytest.raises(ValueError, match=wrong):
+        check()
+
+
+def test_labels_of_the_other_kind_along_another_axis():
+    loss = keras.losses.SparseCategoricalCrossentropy(axis=1)
+    targets = Targets.of(loss, (None, 3, 8))
+    targets.check_labels((5, 8), (None, 3, 8))
+    with pytest.raises(ValueError, match=r"numpy.argmax\(labels, axis=-2\)"):
+        targets.check_labels((5, 3, 8), (None, 3, 8))
 
 
 @pytest.mark.parametrize(("ignored", "count"), [(None, 3), (-1, 2)])

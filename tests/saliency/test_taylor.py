@@ -110,6 +110,7 @@ def test_bad_data():
         (_Endless(), LOSS, "never ends"),
         ((x * np.nan, y), LOSS, "NaN or infinite"),
         ((x, y + 1), LOSS, r"At batch 1, \d labels outside the classes 0\.\.3\. Check"),
+        ((x, keras.utils.to_categorical(y, 4)), LOSS, r"^Labels of shape .* are one-hot"),
         (batches.map(lambda x, y: (x, -y - 1)), LOSS, r"At batch 1, 4 labels outside"),
     ):
         with pytest.raises(ValueError, match=message):

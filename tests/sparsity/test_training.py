@@ -37,6 +37,21 @@ def test_labels_outside_the_classes_are_named(taught):
         kc.prune_weights(model, 0.5, data=(x, y), batch_size=8, teacher=teacher, verbose=0)
 
 
+@pytest.mark.parametrize("numbers", [True, False])
+@pytest.mark.parametrize("batched", [True, False])
+def test_labels_of_the_other_kind_are_refused(numbers, batched):
+    import tensorflow as tf
+
+    model = networks.small_convnet()
+    x, y = networks.examples_for(model, 8)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True) if numbers else None
+    data = (x, y if numbers else keras.utils.to_categorical(y, 4))
+    if batched:
+        data = tf.data.Dataset.from_tensor_slices(data).batch(4)
+    with pytest.raises(ValueError, match="^Labels of shape .* are "):
+        kc.prune_weights(model, 0.5, data=data, loss=loss, verbose=0)
+
+
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None])
 def test_a_loss_that_checks_labels_is_the_loss(loss, rng):
     import tf_keras

@@ -182,7 +182,7 @@ def test_the_experiments_of_the_repository_can_be_run(name, preset):
 
 
 # At `full` networks are whole and teachers at their end: nothing else is to be asked.
-OF_SMALL_ONES = {"widths", "widths_longer", "longer_teacher"}
+OF_SMALL_ONES = {"widths", "widths_longer", "widths_longer_teacher", "longer_teacher"}
 
 
 @pytest.mark.parametrize("name", NAMES)
