@@ -4,14 +4,21 @@ A `Trace` is plain data: every symbolic tensor of the model, nested models inclu
 `TracedTensor`, and every time an operation is called is a `Call`. `replay` runs the calls
 again on other values: symbolic tensors to build a new model, arrays to compute one, with the
 operations, or what they read, exchanged on the way. Everything else in the package sees models only
-through a trace, so this is the one module that knows how Keras stores its graphs.
+through a trace, so this module and `nesting` alone know how Keras stores its graphs.
 """
 
 import dataclasses
 
 import keras
 from keras import tree
-from keras.src.models.functional import Functional
+
+from keras_cascade.graph.nesting import (
+    adapted,
+    dissolved,
+    given_inputs,
+    input_names,
+    nested_functional,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,7 +84,7 @@ class Trace:
 
     def free_name(self, stem):
         """`stem`, or with a number behind it, so that no operation or input is called that."""
-        taken = {call.name for call in self.calls} | set(_input_names(self.model))
+        taken = {call.name for call in self.calls} | set(input_names(self.model))
         taken |= set(_functional(self.model).output_names)
         return free_name(stem, taken)
 
@@ -237,9 +244,9 @@ class _Tracer:
         # The names of inputs and outputs are promised; the layers that bear them keep them.
         bearers = [tensor._keras_history.operation for tensor in functional.outputs]
         self._names = {
-            id(bearer): bearer.name for bearer in bearers if _nested_functional(bearer) is None
+            id(bearer): bearer.name for bearer in bearers if nested_functional(bearer) is None
         }
-        self._taken = {bearer.name for bearer in bearers} | set(_input_names(functional))
+        self._taken = {bearer.name for bearer in bearers} | set(input_names(functional))
 
     def walk(self, functional, inputs, prefix, training=None):
         """The outputs; `training` is what the call of a nested model fixes for all inside it."""
@@ -252,27 +259,38 @@ class _Tracer:
             if training is not None and isinstance(node.operation, keras.layers.Layer):
                 kwargs["training"] = training
             given = dict(zip(("inputs", "training", "mask"), args, strict=False)) | kwargs
-            nested = _dissolved(node.operation, given)
+            nested = dissolved(node.operation, given)
             if nested is None:
                 outputs = self._record(node, args, kwargs, prefix)
             else:
                 inside = f"{prefix}{node.operation.name}_"
-                outputs = self.walk(
-                    nested, _match_inputs(nested, given), inside, given.get("training")
-                )
+                pairs = zip(given_inputs(nested, given), nested.inputs, strict=True)
+                taken = [self._adapted(tensor, own, inside) for tensor, own in pairs]
+                outputs = self.walk(nested, taken, inside, given.get("training"))
             known.update(zip(map(id, node.outputs), outputs, strict=True))
         return [known[id(tensor)] for tensor in functional.outputs]
 
     def _record(self, node, args, kwargs, prefix):
-        outputs = tuple(_traced(tensor) for tensor in node.outputs)
-        inputs = tuple(
-            leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, TracedTensor)
-        )
+        inputs = _tensors((args, kwargs))
+        outputs = _outputs(node, inputs, args, kwargs)
         if not getattr(node.operation, "_call_has_training_arg", False):
             kwargs.pop("training", None)  # it is for what lies inside, and there nothing takes it
         name = self._unique_name(node.operation, prefix)
         self.calls.append(Call(name, node.operation, tuple(args), dict(kwargs), inputs, outputs))
         return outputs
+
+    def _adapted(self, tensor, own, prefix):
+        """The tensor as a nested model takes it for its input `own`, by calls of their own."""
+        if not isinstance(tensor, TracedTensor):
+            return tensor  # None, for an optional input
+        for made in adapted(_symbolic(tensor), own):
+            operation = made._keras_history.operation
+            # Its own name counts the operations of the session.
+            name = free_name(f"{prefix}{type(operation).__name__.lower()}", self._taken)
+            self._taken.add(name)
+            before, tensor = tensor, _traced(made)
+            self.calls.append(Call(name, operation, (before,), {}, (before,), (tensor,)))
+        return tensor
 
     def _unique_name(self, operation, prefix):
         if id(operation) not in self._names:
@@ -311,61 +329,40 @@ def free_name(stem, taken):
     return name
 
 
+def _outputs(node, inputs, args, kwargs):
+    """The tensors that the call of a node returns.
+
+    A nested model may be called with other shapes than it was built with: one built for images of
+    any size with such of one.
+    """
+    built_with = [tuple(tensor.shape) for tensor in node.arguments.keras_tensors]
+    called_with = [tensor.shape for tensor in inputs]
+    if built_with == called_with or len(built_with) != len(called_with):
+        return tuple(map(_traced, node.outputs))
+    symbolic = tree.map_structure(
+        lambda leaf: _symbolic(leaf) if isinstance(leaf, TracedTensor) else leaf, (args, kwargs)
+    )
+    spec = node.operation.compute_output_spec(*symbolic[0], **symbolic[1])
+    return tuple(
+        TracedTensor(tuple(made.shape), tensor.dtype)
+        for made, tensor in zip(tree.flatten(spec), node.outputs, strict=True)
+    )
+
+
+def _tensors(structure):
+    return tuple(leaf for leaf in tree.flatten(structure) if isinstance(leaf, TracedTensor))
+
+
+def _symbolic(tensor):
+    return keras.KerasTensor(tensor.shape, tensor.dtype)
+
+
 def _traced(tensor):
     return TracedTensor(tuple(tensor.shape), tensor.dtype)
 
 
-def _input_names(model):
-    return [tensor._keras_history.operation.name for tensor in model.inputs]
-
-
 def _source_name(tensor):
     return tensor._keras_history.operation.name
-
-
-def _match_inputs(nested, arguments):
-    """The traced tensors given to a nested model, in the order of its own inputs."""
-    given = arguments["inputs"]
-    if isinstance(given, dict) and not isinstance(nested.input, dict):
-        return [given[name] for name in _input_names(nested)]
-    # A dict with keys besides the model's own: Keras warns, and goes by the order of all keys.
-    return tree.flatten(given)[: len(nested.inputs)]
-
-
-def _dissolved(operation, arguments):
-    """The graph of a nested model, or None where the operation is to be kept as one call.
-
-    A model called with a mask sets it on its inputs, and `training` reaches layers inside others
-    that do not take it themselves: no list of calls would say so.
-    """
-    nested = _nested_functional(operation)
-    if nested is None or arguments.get("mask") is not None:
-        return None
-    if arguments.get("training") is not None and not _all_take_training(nested):
-        return None
-    return nested
-
-
-def _all_take_training(functional):
-    """Whether no layer hides, behind a call without `training`, one that has it."""
-
-    def takes(layer):
-        nested = _nested_functional(layer)
-        if nested is not None:
-            return _all_take_training(nested)
-        inside = layer._flatten_layers()
-        return layer._call_has_training_arg or not any(one._call_has_training_arg for one in inside)
-
-    return all(map(takes, functional.layers))
-
-
-def _nested_functional(operation):
-    """The graph of a nested model, or None where there is none that can be read."""
-    if isinstance(operation, keras.Sequential) and not _overrides_call(operation):
-        return operation._functional
-    if isinstance(operation, Functional) and not _overrides_call(operation):
-        return operation
-    return None
 
 
 def _functional(model):
@@ -380,7 +377,7 @@ def _functional(model):
             f"Model '{model.name}' is not built, so its shapes are unknown. Start it with "
             "keras.Input(shape) or call model.build((None, ...)) first."
         )
-    graph = _nested_functional(model)
+    graph = nested_functional(model)
     if graph is None:
         raise TypeError(
             f"Model '{model.name}' ({type(model).__name__}) is a subclassed model: its call() is "
@@ -388,8 +385,3 @@ def _functional(model):
             "as a Functional model, keras.Model(inputs, outputs)."
         )
     return graph
-
-
-def _overrides_call(model):
-    """Whether a subclass replaced what its recorded graph says."""
-    return type(model).call not in (Functional.call, keras.Sequential.call)
