@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import keras_cascade as kc
+from keras_cascade.graph.tracing import replay
 
 # What the surgeon may add: inputs, and names for outputs whose layer a nested model hid.
 PLAIN = {keras.layers.InputLayer, keras.layers.Identity}
@@ -58,6 +59,13 @@ def outputs_of(model, examples=3, seed=1):
     return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(outputs)]
 
 
+def outputs_of_trace(traced):
+    """Those of a traced model when its calls are made again, on the batch of `outputs_of`."""
+    batch = [keras.ops.convert_to_tensor(array) for array in random_batch(traced.model)]
+    values = replay(traced, batch)
+    return [keras.ops.convert_to_numpy(values[tensor]) for tensor in traced.outputs]
+
+
 def assert_same_outputs(expected, got, tolerance=1e-5):
     """Invariant 1: max |difference| <= tolerance * max(1, max |y|)."""
     for one, other in zip(expected, got, strict=True):
@@ -75,6 +83,7 @@ def assert_extraction(model, masks, changes=True):
     masked = outputs_of(kc.masked_view(model, masks))
     assert_same_outputs(masked, outputs_of(small))
     whole = outputs_of(model)
+    assert_same_outputs(whole, outputs_of_trace(graph.trace))
     removed = [name for name, mask in masks.items() if not np.all(mask)]
     if changes and any(graph[name].consumers for name in removed):
         assert max(np.abs(a - b).max() for a, b in zip(masked, whole, strict=True)) > 1e-4
