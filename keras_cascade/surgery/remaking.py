@@ -8,6 +8,7 @@ import contextlib
 import types
 
 import keras
+from keras import tree
 from keras.src.backend.common import global_state
 
 from keras_cascade.surgery.verification import SurgeryError
@@ -19,6 +20,8 @@ _PARTS = (
     keras.constraints.Constraint,
     keras.initializers.Initializer,
 )
+# What has a state of its own: as it is in a config, the copy would share that.
+_STATEFUL = keras.layers.Layer, keras.random.SeedGenerator
 
 
 def operations_anew(wanted, sharing=()):
@@ -40,8 +43,7 @@ def operations_anew(wanted, sharing=()):
     with _object_sharing(None, None):
         for key, (operation, name, counted) in wanted.items():
             if key not in remade:
-                config = counted(_unbuilt(_config(operation)))
-                remade[key] = _made(operation, {**config, "name": name})
+                remade[key] = _made(operation, counted(_unbuilt(_config(operation))), name)
     return {key: remade[key] for key in wanted}
 
 
@@ -63,7 +65,7 @@ def _made_together(wanted):
         for key in sorted(wanted, key=lambda key: len(_layers_in(wanted[key][0]))):
             operation, name, counted = wanted[key]
             config = counted(_unbuilt(configs[key]))
-            remade[key] = made[id(operation)] = _made(operation, {**config, "name": name})
+            remade[key] = made[id(operation)] = _made(operation, config, name)
     return remade
 
 
@@ -85,13 +87,20 @@ def _object_sharing(made, serialised):
 
 
 def _config(operation):
+    """A config as Keras would save it, as far as it holds layers."""
     try:
-        return operation.get_config()
+        return {key: _serialised(value) for key, value in operation.get_config().items()}
     except NotImplementedError as error:
         raise SurgeryError(
             f"Layer '{operation.name}' ({type(operation).__name__}) cannot be made anew: it "
             "has no get_config() for what its __init__ takes. Give it one."
         ) from error
+
+
+def _serialised(value):
+    if any(isinstance(leaf, _STATEFUL) for leaf in tree.flatten(value)):
+        return keras.saving.serialize_keras_object(value)
+    return value
 
 
 def _unbuilt(config):
@@ -110,18 +119,28 @@ def _without_build_configs(config):
     }
 
 
-def _made(operation, config):
+def _made(operation, config, name):
+    """An operation of that config and name, also where its config has no name."""
     config = {**config, **_live_parts(operation, config)}
+    if "name" in config:
+        config["name"] = name
     try:
-        if isinstance(operation, keras.layers.Lambda):  # its from_config takes no function
-            return type(operation)(**config)
         with keras.saving.custom_object_scope(_classes_inside(operation)):
-            return type(operation).from_config(config)
+            made = _from_config(operation, config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise SurgeryError(
-            f"Layer '{config['name']}' ({type(operation).__name__}) cannot be made anew from its "
+            f"Layer '{name}' ({type(operation).__name__}) cannot be made anew from its "
             f"config: {error}. Give it a get_config() that from_config() accepts."
         ) from error
+    if made.name != name:
+        made.name = name
+    return made
+
+
+def _from_config(operation, config):
+    if isinstance(operation, keras.layers.Lambda):  # its from_config takes no function
+        return type(operation)(**config)
+    return type(operation).from_config(config)
 
 
 def _live_parts(operation, config):

@@ -3,6 +3,7 @@
 import invariants
 import keras
 import networks
+import numpy as np
 import pytest
 from keras import layers, ops
 
@@ -88,6 +89,85 @@ def test_parts_of_the_users_own_are_carried_over(kind, rng):
     small = kc.Surgeon(model).extract(masks)
     assert len(small.losses) == len(model.losses)
     invariants.assert_extraction(model, masks)
+
+
+class _Parts(layers.Layer):
+    """Takes layers, or what Keras has saved of them."""
+
+    def __init__(self, parts, **kwargs):
+        super().__init__(**kwargs)
+        made = keras.saving.deserialize_keras_object
+        self.parts = [made(part) if isinstance(part, dict) else part for part in parts]
+
+    def call(self, inputs):
+        for part in self.parts:
+            inputs = part(inputs)
+        return inputs
+
+    def get_config(self):
+        return {**super().get_config(), "parts": self.parts}
+
+
+class _Around(layers.Layer):
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "inner": self.inner}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("inner")), **config)
+
+
+class _Drawing(layers.Layer):
+    def __init__(self, seeds, **kwargs):
+        super().__init__(**kwargs)
+        made = keras.random.SeedGenerator.from_config
+        self.seeds = made(seeds["config"]) if isinstance(seeds, dict) else seeds
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(ops.shape(inputs), seed=self.seeds)
+
+    def get_config(self):
+        return {**super().get_config(), "seeds": self.seeds}
+
+
+class _Nameless(layers.Layer):
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units))
+
+    def call(self, inputs):
+        return ops.matmul(inputs, self.kernel)
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        lambda: _Parts([layers.Dense(5), layers.Dense(6)]),
+        lambda: _Around(layers.Dense(5)),
+        lambda: _Drawing(keras.random.SeedGenerator(3)),
+        lambda: _Nameless(5),
+    ],
+)
+def test_layers_that_keras_loads_are_made_anew_and_share_nothing(own, rng):
+    inputs, layer = keras.Input((4,)), own()
+    x = layer(layers.Dense(6, name="read")(layers.Dense(8, name="cut")(inputs)))
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(3)(x)))
+    small = kc.Surgeon(model).extract({"cut": np.arange(8) < 4})
+    assert not set(map(id, small.variables)) & set(map(id, model.variables))
+    assert type(small.get_layer(layer.name)) is type(layer)
 
 
 def test_own_normalisations_have_parts_of_the_users_own():
