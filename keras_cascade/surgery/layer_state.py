@@ -52,6 +52,18 @@ def copy_state(source, target, values):
             ) from error
 
 
+def enable_lora_alike(source, target):
+    """Enables LoRA where a layer inside has it and the config of the layer around does not say so.
+
+    Args:
+        source: a built `keras.layers.Layer`.
+        target: one made from its config, built.
+    """
+    for one, other in zip(source._flatten_layers(), target._flatten_layers(), strict=False):
+        if getattr(one, "lora_enabled", False) and not getattr(other, "lora_enabled", True):
+            other.enable_lora(one.lora_rank, lora_alpha=one.lora_alpha)
+
+
 def has_assets(layer_type):
     """Whether layers of a class have state that is in neither their config nor their weights."""
     return _overrides(layer_type, _ASSETS)

@@ -18,7 +18,7 @@ from keras_cascade.graph.sharing import variables_read
 from keras_cascade.graph.tracing import assemble, renamed, replay, symbolic_inputs
 from keras_cascade.graph.walk import call_arguments
 from keras_cascade.surgery import verification
-from keras_cascade.surgery.layer_state import copy_state
+from keras_cascade.surgery.layer_state import copy_state, enable_lora_alike
 from keras_cascade.surgery.remaking import operations_anew
 from keras_cascade.surgery.verification import SurgeryError
 from keras_cascade.typing import Masks
@@ -93,6 +93,8 @@ class Surgeon:
         inputs = symbolic_inputs(self.graph.trace)
         with _nothing_drawn(remade.values()):
             values = replay(self.graph.trace, inputs, operation)
+        for layer in self.graph.trace.layers.values():
+            enable_lora_alike(stand_in.get(id(layer), layer), remade[id(layer)])
         self._check_remade(remade, stand_in)
         for call, flow in self.graph.first_flows():
             layer = call.operation
@@ -180,11 +182,7 @@ class Surgeon:
             layer, target = call.operation, remade[id(call.operation)]
             source = stand_in.get(id(layer), layer)
             what = f"Layer '{layer.name}' ({type(layer).__name__}) made from its config"
-            if len(source.weights) != len(target.weights):
-                raise SurgeryError(
-                    f"{what} has {len(target.weights)} weights, the original has "
-                    f"{len(source.weights)}. Its get_config() must describe all that it builds."
-                )
+            _check_own_weights(what, source, target)
             for variable, twin in zip(source.weights, target.weights, strict=True):
                 same = (
                     twins.setdefault(id(variable), twin) is twin,
@@ -244,6 +242,23 @@ def kept_axes(graph, layer, flow, keep):
         found = {axis % len(variable.shape): masks[id(labels)] for axis, labels in axes.items()}
         kept.append({axis: mask for axis, mask in found.items() if not mask.all()})
     return kept
+
+
+def _check_own_weights(what, source, target):
+    """Raises unless a layer made anew has as many weights as the original, and none of those."""
+    if len(source.weights) != len(target.weights):
+        raise SurgeryError(
+            f"{what} has {len(target.weights)} weights, the original has "
+            f"{len(source.weights)}. Its get_config() must describe all that it builds."
+        )
+    originals = set(map(id, source.weights))
+    for twin in target.weights:
+        if id(twin) in originals:
+            raise SurgeryError(
+                f"{what} holds the original's own weight '{twin.path}'. Its get_config() must "
+                "hold no weight, and nothing that has weights, as it is: it must say how to make "
+                "them, and from_config() must make them."
+            )
 
 
 def _cut(value, kept):

@@ -131,3 +131,15 @@ def test_state_that_cannot_be_loaded_is_named_before_training():
     model = _with(_Forgetting(name="own"))
     with pytest.raises(kc.SurgeryError, match="'own' .* cannot be copied: .* KeyError: 'number'"):
         kc.Distiller(_with(_Counting(name="own")), model)
+
+
+def test_lora_inside_a_layer_is_copied(rng):
+    inputs = keras.Input((5, 6))
+    x = layers.Conv1D(6, 1)(layers.Conv1D(6, 1, name="cut")(inputs))
+    attention = layers.MultiHeadAttention(2, 4, name="attention")
+    model = keras.Model(inputs, layers.Dense(3)(attention(x, x)))
+    attention.query_dense.enable_lora(2, lora_alpha=3)
+    networks.unsettled(model)
+    small = invariants.assert_extraction(model, {"cut": np.arange(6) < 4})
+    query = small.get_layer("attention").query_dense
+    assert (query.lora_rank, query.lora_alpha, len(query.trainable_weights)) == (2, 3, 3)
