@@ -6,6 +6,8 @@ Models that are made anew are proven so, call by call on a random batch.
 import keras
 import numpy as np
 
+# What dimensions become that a model leaves open, the size to be preferred first.
+_OPEN_SIZES = 64, 32, 16, 8, 4, 2, 1
 _WORDS = "OSU"  # the kinds of NumPy's dtypes that hold them
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -51,7 +53,23 @@ def tolerance_of(traced, in_float32):
     return max([in_float32, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
 
 
-def random_batch(tensor, masked_step=False, examples=2, open_size=64):
+def random_batches(tensors):
+    """Random arrays for traced inputs, with ever smaller open dimensions where there are any.
+
+    A model may leave the number of steps open and yet have positions for so many only.
+
+    Args:
+        tensors: list of `TracedTensor`.
+
+    Yields:
+        Lists of arrays, one for each of `tensors`.
+    """
+    are_open = any(None in tensor.shape[1:] for tensor in tensors)
+    for size in _OPEN_SIZES if are_open else _OPEN_SIZES[:1]:
+        yield [random_batch(tensor, open_size=size) for tensor in tensors]
+
+
+def random_batch(tensor, masked_step=False, examples=2, open_size=_OPEN_SIZES[0]):
     """A random array for a traced input.
 
     Args:

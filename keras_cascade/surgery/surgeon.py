@@ -103,7 +103,7 @@ class Surgeon:
             arrays = [_cut(value, axes) for value, axes in zip(source.weights, kept, strict=True)]
             copy_state(source, remade[id(layer)], arrays)
         if verify:
-            verification.verify(self.graph, keep, operation, stand_in)
+            verification.verify(self.graph, keep, operation, stand_in, remade)
         return assemble(self.graph.trace, inputs, values, name or self.graph.model.name)
 
     def _remake(self, keep, stand_in):

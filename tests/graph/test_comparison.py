@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_cascade.graph.comparison import difference
+from keras_cascade.graph.comparison import difference, random_batches
+from keras_cascade.graph.tracing import TracedTensor
 
 NAN, INF = np.nan, np.inf
 
@@ -32,3 +33,10 @@ def test_what_was_read_sets_the_scale_where_it_is_larger():
     one, other = np.array([1e-3]), np.array([2e-3])
     assert difference(one, other, scale=0.0, tolerance=1e-5) is not None
     assert difference(one, other, scale=1e3, tolerance=1e-5) is None
+
+
+def test_open_dimensions_shrink_from_batch_to_batch():
+    opened, whole = TracedTensor((None, None, 3), "float32"), TracedTensor((None, 3), "int32")
+    shapes = [tuple(array.shape for array in batch) for batch in random_batches([opened, whole])]
+    assert shapes == [((2, size, 3), (2, 3)) for size in (64, 32, 16, 8, 4, 2, 1)]
+    assert len(list(random_batches([whole]))) == 1

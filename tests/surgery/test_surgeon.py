@@ -12,6 +12,7 @@ from keras import layers
 
 import keras_cascade as kc
 from keras_cascade.surgery import copy_model
+from keras_cascade.surgery.random_states import random_states, values_of
 
 
 def test_extraction_is_exact_at_random_masks(architecture_or_deep, rng):
@@ -81,6 +82,123 @@ def test_a_difference_where_nothing_can_be_removed_is_named():
         kc.Surgeon(model).extract({"made": np.arange(6) < 1})
 
 
+class _Sampling(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seeds = keras.random.SeedGenerator(3)
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.seeds)
+
+
+class _Noise(_Sampling):
+    """One whose channels go."""
+
+
+@kc.register_rule(_Noise)
+def _elementwise(layer, inputs, call):
+    return kc.Flow([call.same(inputs[0])])
+
+
+def _noise_of_no_seed():
+    def noisy(x):
+        return x + keras.random.normal(keras.ops.shape(x))
+
+    return layers.Lambda(noisy)
+
+
+def _with_dropout():
+    """One that draws in training only."""
+    return keras.Sequential([keras.Input((6,)), layers.Dropout(0.5, seed=3)])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        _Sampling,
+        _Noise,
+        _with_dropout,
+        pytest.param(
+            _noise_of_no_seed,
+            marks=pytest.mark.only_on("tensorflow", "torch", reason="JAX refuses it"),
+        ),
+    ],
+)
+def test_random_numbers_in_inference_do_not_fail_a_right_extraction(kind, rng):
+    inputs = keras.Input((4,))
+    x = kind()(layers.Dense(6)(layers.Dense(8)(inputs)))
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(2)(x)))
+    model(np.ones((2, 4)))  # now the copy's generators are in another state
+    surgeon = kc.Surgeon(model)
+    masks = invariants.random_masks(surgeon.graph, rng)
+
+    def states_after(verify):
+        small = surgeon.extract(masks, verify=verify)
+        return values_of(random_states(model) + random_states(small))
+
+    np.testing.assert_array_equal(states_after(verify=True), states_after(verify=False))
+
+
+class _Flipping(_Sampling):
+    """Draws what is seen nowhere."""
+
+    def call(self, inputs):
+        return keras.ops.flip(super().call(inputs) * 0.0 + inputs, axis=-1)
+
+
+def test_a_layer_that_draws_is_verified_where_its_outputs_are_not_random():
+    @kc.register_rule(_Flipping)
+    def wrong(layer, inputs, call):
+        return kc.Flow([call.same(inputs[0])])
+
+    inputs = keras.Input((4,))
+    x = _Flipping(name="culprit")(layers.Dense(6, name="made")(inputs))
+    model = networks.unsettled(keras.Model(inputs, layers.Dense(2)(x)))
+    with pytest.raises(kc.SurgeryError, match="first at layer 'culprit'"):
+        kc.Surgeon(model).extract({"made": np.arange(6) < 4})
+
+
+class _Positions(layers.Layer):
+    """Takes so many steps at most."""
+
+    def __init__(self, most, **kwargs):
+        super().__init__(**kwargs)
+        self.most = most
+
+    def call(self, inputs):
+        if inputs.shape[1] > self.most:
+            raise ValueError(f"{inputs.shape[1]} steps")
+        return inputs + 1.0
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "most": self.most}
+
+
+@pytest.mark.parametrize(
+    ("most", "message"),
+    [
+        (20, "first at layer 'culprit'"),  # found with fewer steps
+        (0, r"'places' \(_Positions\) fails on .*verify=False.*ValueError: .*64 steps"),
+    ],
+)
+def test_a_batch_that_the_model_does_not_take_is_made_smaller(most, message):
+    class Mirroring(_Reversing):
+        pass
+
+    @kc.register_rule(Mirroring)
+    def wrong(layer, inputs, call):
+        return kc.Flow([call.same(inputs[0])])
+
+    inputs = keras.Input((None, 3))
+    x = layers.Conv1D(6, 1, name="made")(_Positions(most, name="places")(inputs))
+    model = keras.Model(inputs, layers.Conv1D(2, 1)(Mirroring(name="culprit")(x)))
+    with pytest.raises(kc.SurgeryError, match=f"(?s){message}"):
+        kc.Surgeon(networks.unsettled(model)).extract({"made": np.arange(6) < 4})
+
+
 class _NoConfig(layers.Layer):
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
@@ -97,11 +215,17 @@ class _TakesAVariable(_NoConfig):
     get_config = layers.Layer.get_config
 
 
+class _KeepsAVariable(_NoConfig):
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
 @pytest.mark.parametrize(
     ("kind", "argument", "message"),
     [
         (_NoConfig, 2.0, r"from its config: .*Give it a get_config\(\) that"),
         (_TakesAVariable, keras.Variable(2.0), r"it has no get_config\(\) for what"),
+        (_KeepsAVariable, keras.Variable(2.0), "holds the original's own weight 'variable"),
     ],
 )
 def test_layer_that_cannot_be_made_again_is_named(kind, argument, message):
