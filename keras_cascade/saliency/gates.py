@@ -103,13 +103,12 @@ class ChannelGates(keras.layers.Layer):
 
     def call(self, inputs: Tensor, place: int) -> Tensor:
         units, axis = self._places[place]
-        return _gate(
-            inputs,
-            ops.convert_to_tensor(self.mask),
-            ops.convert_to_tensor(self.probe),
-            units,
-            axis,
-        )
+        mask, probe = ops.convert_to_tensor(self.mask), ops.convert_to_tensor(self.probe)
+        if keras.backend.is_float_dtype(inputs.dtype):
+            return _gate(inputs, mask, probe, units, axis)
+        # Whole numbers and truth values have no gradient.
+        scale = along_axis(ops.take(mask, units, axis=0), axis, len(inputs.shape))
+        return inputs * ops.cast(scale, inputs.dtype)
 
     def compute_output_spec(self, inputs: keras.KerasTensor, place: int) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, inputs.dtype)

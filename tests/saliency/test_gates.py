@@ -68,10 +68,23 @@ def test_level_with_gates_inside_trains_and_extracts_exactly(rng):
     inputs = keras.Input((4, 3))
     x = _attending(_layer_normalized(inputs))
     x = layers.LSTM(4, name="lstm")(x)
+    images = rng.standard_normal((16, 4, 3)).astype("float32")
+    _assert_trains_and_extracts_exactly(inputs, x, images, rng)
+
+
+def test_level_with_gates_on_truth_values_trains_and_extracts_exactly(rng):
+    """The mask of two embeddings side by side is computed of truth values, one a channel."""
+    inputs = keras.Input((5,), dtype="int32")
+    both = [layers.Embedding(9, width, mask_zero=True)(inputs) for width in (6, 4)]
+    x = layers.LSTM(4)(layers.Concatenate()(both))
+    _assert_trains_and_extracts_exactly(inputs, x, rng.integers(0, 3, (16, 5)), rng)
+
+
+def _assert_trains_and_extracts_exactly(inputs, x, examples, rng):
     model = networks.unsettled(keras.Model(inputs, layers.Dense(3, name="logits")(x)))
     cascade = kc.CascadeDistiller(model, (0.2, 0.4), min_channels=1)
     cascade.compile(keras.optimizers.SGD(0.1), LOSS, jit_compile=False)
-    data = rng.standard_normal((16, 4, 3)).astype("float32"), rng.integers(0, 3, 16)
+    data = examples, rng.integers(0, 3, 16)
     cascade.fit(*data, batch_size=8, verbose=0, callbacks=[kc.CascadeCallback(frequency=1)])
     student = cascade.extract()
     pair = cascade(data[0])["student"], student(data[0])
