@@ -168,8 +168,10 @@ def _classes_inside(operation):
 
 
 def _is_users(value):
+    """Whether a config may lose it; of `ops.gelu` it would make another function of that name."""
     home = value if isinstance(value, types.FunctionType) else type(value)
-    return not (home.__module__ or "").startswith("keras.")
+    module = home.__module__ or ""
+    return not module.startswith("keras.") or module.startswith("keras.src.ops.")
 
 
 def _layers_in(operation):
