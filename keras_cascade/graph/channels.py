@@ -25,12 +25,14 @@ class Channels:
         labels: int array of shape `(shape[axis],)`; None without a channel axis.
         fixed: whether nothing of the tensor can be removed (an input of the model, the result of
             a layer that is kept whole), so that any axis of it may be read as its channels.
+        constant: whether it is no tensor of the model but an array that a call is given; fixed.
     """
 
     shape: Shape
     axis: int | None
     labels: Any
     fixed: bool = False
+    constant: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

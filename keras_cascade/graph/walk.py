@@ -11,7 +11,7 @@ import numpy as np
 from keras import tree
 
 from keras_cascade.graph.channels import Channels, ChannelSpace
-from keras_cascade.graph.rules import CallContext, flow_of, rule_inputs
+from keras_cascade.graph.rules import CallContext, flow_of, rule_arguments, rule_inputs
 from keras_cascade.graph.sharing import shared_weights, variables_read
 from keras_cascade.graph.tracing import TracedTensor
 
@@ -54,7 +54,7 @@ def walk(traced):
         context = CallContext(
             call.name,
             type(call.operation).__name__,
-            _with_channels(arguments, walked.channels),
+            _with_channels(arguments, walked.channels, rule_arguments(call.operation)),
             [tensor.shape for tensor in call.outputs],
             walked.space,
         )
@@ -63,9 +63,9 @@ def walk(traced):
         if first is not flow:
             _couple_calls(first, flow, context)
         walked.flows[call] = flow
-        given = rule_inputs(call.operation, arguments) or []
-        tensors = [leaf for leaf in given if isinstance(leaf, TracedTensor)]
-        walked.reads[call] = [tensors[index] for index in flow.reads]
+        given = rule_inputs(call.operation, arguments)
+        read = [given[index] for index in flow.reads]
+        walked.reads[call] = [leaf for leaf in read if isinstance(leaf, TracedTensor)]
         walked.channels.update(zip(call.outputs, flow.outputs, strict=True))
     for tensor in traced.outputs:
         if walked.channels[tensor].labels is not None:
@@ -102,11 +102,18 @@ def _signature(operation_type):
     return inspect.signature(operation_type.call)
 
 
-def _with_channels(arguments, channels):
+def _with_channels(arguments, channels, followed):
+    """Arguments with the `Channels` of tensors and, where a rule follows them, of constants."""
+
+    def of(leaf, constants):
+        if isinstance(leaf, TracedTensor):
+            return channels[leaf]
+        if constants and hasattr(leaf, "shape"):
+            return Channels(tuple(leaf.shape), None, None, fixed=True, constant=True)
+        return leaf
+
     return {
-        name: tree.map_structure(
-            lambda leaf: channels[leaf] if isinstance(leaf, TracedTensor) else leaf, value
-        )
+        name: tree.map_structure(functools.partial(of, constants=name in followed), value)
         for name, value in arguments.items()
     }
 

@@ -24,6 +24,9 @@ ONLY_ON = {
         "jax",
         reason="Keras on PyTorch hands back what count_nonzero counts transposed",
     ),
+    "activation_of_tensorflow": pytest.mark.only_on(
+        "tensorflow", reason="TensorFlow's own function"
+    ),
     "multi_head_wide": pytest.mark.only_on(
         "tensorflow", "torch", reason="JAX's fused attention takes values as wide as keys only"
     ),

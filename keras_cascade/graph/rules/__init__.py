@@ -18,6 +18,7 @@ from keras_cascade.graph.rules.registry import (
     KeepWhole,
     flow_of,
     register_rule,
+    rule_arguments,
     rule_inputs,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "rearranging",
     "recurrent",
     "register_rule",
+    "rule_arguments",
     "rule_inputs",
     "spatial",
 ]

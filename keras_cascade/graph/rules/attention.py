@@ -6,7 +6,6 @@ The width of query and key stays: the scores are divided by its root.
 import keras
 import numpy as np
 
-from keras_cascade.graph.channels import Channels
 from keras_cascade.graph.rules.registry import Flow, KeepWhole, register_rule
 
 _ARGUMENTS = ("query", "value", "key")
@@ -73,8 +72,8 @@ def grouped_query_attention(layer, inputs, call):
 
 def _checked(inputs, call):
     """Query, value and key along their features; a mask must not tell heads apart."""
-    mask = call.arguments.get("attention_mask")
-    if isinstance(mask, Channels) and len(mask.shape) == 4 and mask.shape[1] != 1:
+    mask = getattr(call.arguments.get("attention_mask"), "shape", ())
+    if len(mask) == 4 and mask[1] != 1:
         raise KeepWhole(f"{call.kind} with a mask for each head")
     query, value, *key = (call.along(x) for x in inputs)
     return query, value, key[0] if key else value

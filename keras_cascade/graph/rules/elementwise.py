@@ -1,5 +1,7 @@
 """Layers that treat each channel by itself: activations, dropout, scales."""
 
+import sys
+
 import keras
 import numpy as np
 from keras.src.applications.convnext import LayerScale, StochasticDepth
@@ -8,6 +10,7 @@ from keras.src.ops import nn as nn_ops
 from keras_cascade.graph.rules.registry import (
     Flow,
     KeepWhole,
+    known,
     positive_axes,
     register_rule,
 )
@@ -15,12 +18,24 @@ from keras_cascade.graph.rules.registry import (
 # Activations that compute each element from that element alone. Others (softmax, glu, a user's
 # own function) may mix channels.
 ELEMENTWISE_ACTIVATIONS = frozenset(
-    getattr(keras.activations, name)
-    for name in (
-        "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear "
-        "log_sigmoid mish relu relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus "
-        "squareplus tanh tanh_shrink threshold"
-    ).split()
+    [
+        *known(
+            keras.activations,
+            "celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu "
+            "linear log_sigmoid mish relu relu6 selu sigmoid silu soft_shrink softplus softsign "
+            "sparse_plus sparse_sigmoid squareplus tanh tanh_shrink threshold",
+        ),
+        *known(
+            keras.ops,
+            "abs absolute arcsinh arctan cos cosh elu celu erf exp expm1 gelu hard_shrink "
+            "hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log1p log_sigmoid negative "
+            "relu relu6 selu sigmoid sign silu sin sinh soft_shrink softplus softsign sparse_plus "
+            "sparse_sigmoid sqrt square squareplus swish tanh tanh_shrink",
+        ),
+    ]
+)
+_ELEMENTWISE_IN_TENSORFLOW = (
+    "elu gelu leaky_relu relu relu6 selu sigmoid silu softplus softsign swish tanh"
 )
 
 
@@ -38,7 +53,15 @@ def is_elementwise(activation):
         return True
     if isinstance(activation, keras.layers.Activation):
         return is_elementwise(activation.activation)
-    return isinstance(activation, type(is_elementwise)) and activation in ELEMENTWISE_ACTIVATIONS
+    return isinstance(activation, type(is_elementwise)) and (
+        activation in ELEMENTWISE_ACTIVATIONS or activation in _of_tensorflow()
+    )
+
+
+def _of_tensorflow():
+    """TensorFlow's own elementwise activations, where a model may have them: it is loaded."""
+    module = getattr(sys.modules.get("tensorflow"), "nn", None)
+    return known(module, _ELEMENTWISE_IN_TENSORFLOW)
 
 
 def pin_mixing_activation(layer, made, call):
@@ -90,10 +113,14 @@ def activation(layer, inputs, call):
 
 @register_rule(keras.layers.Softmax, nn_ops.Softmax, nn_ops.LogSoftmax)
 def softmax(layer, inputs, call):
-    """Leaves each channel alone unless it sums over them."""
+    """Leaves each channel alone unless it sums over them, or has a mask for each."""
     (x,) = inputs
     if x.axis is not None and x.axis in positive_axes(layer.axis, len(x.shape)):
         raise KeepWhole(f"{call.kind} mixes channels")
+    mask = getattr(call.arguments.get("mask"), "shape", ())
+    aligned = len(mask) - len(x.shape) + (x.axis or 0)
+    if not x.fixed and aligned >= 0 and mask[aligned] != 1:
+        raise KeepWhole(f"{call.kind} with a mask for each channel")
     return Flow([call.same(x)])
 
 

@@ -1,5 +1,7 @@
 """Layers and op nodes that take several tensors: merges, concatenations, products."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
@@ -20,6 +22,8 @@ from keras_cascade.graph.rules.registry import Flow, KeepWhole, known, register_
 )
 def merge(layer, inputs, call):
     """Channel i of the result needs channel i of every input: they go together."""
+    if getattr(layer, "_reshape_required", False):  # Keras puts in axes after the examples'
+        inputs = [_widened(x, call, place=1) for x in inputs]
     return Flow([merged(inputs, call)])
 
 
@@ -33,14 +37,15 @@ _BINARY_OPERATIONS = known(
 @register_rule(*_BINARY_OPERATIONS, arguments=("x1", "x2"))
 @register_rule(numpy_ops.Where, arguments=("condition", "x1", "x2"))
 def elementwise_operation(operation, inputs, call):
-    """As `merge`; a constant among the arguments must be the same for all channels."""
-    result = merged(inputs, call)
-    for value in call.arguments.values():
-        shape = () if isinstance(value, Channels) or value is None else np.shape(value)
-        aligned = len(shape) - (len(result.shape) - (result.axis or 0))
-        if result.axis is not None and aligned >= 0 and shape[aligned] != 1:
-            raise KeepWhole(f"{call.kind} with a constant for each channel")
-    return Flow([result])
+    """As `merge`; constants may have fewer axes."""
+    return Flow([merged([_widened(x, call) if x.constant else x for x in inputs], call)])
+
+
+def _widened(x, call, place=0):
+    """A tensor of as many axes as the result, those that it lacks put in at a place."""
+    more = len(call.output_shapes[0]) - len(x.shape)
+    shape = (*x.shape[:place], *[1] * more, *x.shape[place:])
+    return dataclasses.replace(x, shape=shape, axis=None if x.axis is None else x.axis + more)
 
 
 def merged(inputs, call):
@@ -68,8 +73,8 @@ def merged(inputs, call):
             call.pin(x.labels, f"{call.kind} broadcasts it over channels")
         return call.fixed()
     for x in inputs:
-        if x.shape[first.axis] == 1 < len(first):
-            # One value for all channels: it cannot go while they stay.
+        if x.shape[first.axis] == 1 and (x.constant or len(first) > 1):
+            # One value for all channels. A channel of the model cannot go while they stay.
             if x.axis == first.axis:
                 call.pin(x.labels, f"{call.kind} broadcasts it over channels")
             elif not x.fixed:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras.src.models.functional import Functional
 from keras.src.ops import core as core_ops
+from keras.src.ops import math as math_ops
 from keras.src.ops import nn as nn_ops
 from keras.src.ops import numpy as numpy_ops
 
@@ -31,6 +32,7 @@ from keras_cascade.graph.rules.registry import (
         "Selu Sigmoid Silu SoftShrink Softplus Softsign SparsePlus SparseSigmoid Squareplus "
         "TanhShrink Threshold",
     ),
+    *known(math_ops, "Erf Erfc Erfinv Rsqrt"),
 )
 def elementwise_operation(operation, inputs, call):
     """Each element by itself, within limits (of Clip) that are the same for all channels."""
@@ -42,7 +44,7 @@ def elementwise_operation(operation, inputs, call):
 
 @register_rule(*known(numpy_ops, "Amax Amin Max Mean Min Prod Std Sum Var All Any CountNonzero"))
 def reduction(operation, inputs, call):
-    """Positions of a channel become one; of the sums over channels, only the plain one is sound."""
+    """Positions of a channel become one; over channels, only what leaves zeros out is sound."""
     (x,) = inputs
     if x.fixed:
         return Flow([call.fixed()])
@@ -51,7 +53,7 @@ def reduction(operation, inputs, call):
         keeps_axes = getattr(operation, "keepdims", False)  # CountNonzero never does
         before = 0 if keeps_axes else sum(axis < x.axis for axis in axes)
         return Flow([call.output(x.labels, x.axis - before)])
-    if call.kind != "Sum":
+    if call.kind not in ("Sum", "Any"):
         raise KeepWhole(f"{call.kind} over channels")
     return Flow([call.fixed()], reads=(0,))
 

@@ -45,20 +45,24 @@ def recurrent(layer, inputs, call):
     )
 
 
-@register_rule(keras.layers.Bidirectional, arguments=("sequences",))
+@register_rule(keras.layers.Bidirectional, arguments=("sequences", "initial_state"))
 def bidirectional(layer, inputs, call):
     """Two layers over the same input, their results joined or merged.
 
-    Keras takes both to be of one size, so a unit of the one goes with a unit of the other.
+    Keras takes both to be of one size, so a unit of the one goes with a unit of the other. The
+    first half of the initial states is the forward layer's.
     """
     if layer.return_state:
         raise KeepWhole("Bidirectional that returns its states")
     steps = call.output_shapes[0][:-1]
     inner = layer.forward_layer, layer.backward_layer
+    x, *states = inputs
+    half = len(states) // 2
+    given = [x, *states[:half]], [x, *states[half:]]
     flows = []
-    for part, wrapped in zip(("forward", "backward"), inner, strict=True):
+    for part, wrapped, each in zip(("forward", "backward"), inner, given, strict=True):
         units = getattr(wrapped, "units", None)  # what has none has no rule
-        flows.append(call.inner(wrapped, inputs, [(*steps, units)], part))
+        flows.append(call.inner(wrapped, each, [(*steps, units)], part))
     forward, backward = (flow.outputs[0].labels for flow in flows)
     if len(forward) != len(backward):
         raise KeepWhole("Bidirectional of layers of different size")

@@ -148,8 +148,9 @@ class CallContext:
         if axis == 0 or channels.shape[axis] is None:
             raise KeepWhole(f"{self.kind} on a tensor without a fixed channel axis")
         labels = self._space.draw(channels.shape[axis], None)
-        self.pin(labels, "reads a tensor that is kept whole")
-        return Channels(channels.shape, axis, labels, fixed=True)
+        reason = "reads a tensor that is kept whole"
+        self.pin(labels, "a constant for each channel" if channels.constant else reason)
+        return dataclasses.replace(channels, axis=axis, labels=labels)
 
     def output(self, labels: Ints, axis: int = -1, index: int = 0) -> Channels:
         """The `Channels` of output number `index`, with `labels` along `axis`."""
@@ -215,12 +216,12 @@ class CallContext:
 
     def with_fixed_inputs(self) -> "CallContext":
         """The same call, of whose inputs nothing can be removed."""
-        arguments = tree.map_structure(
-            lambda leaf: (
-                Channels(leaf.shape, None, None, fixed=True) if isinstance(leaf, Channels) else leaf
-            ),
-            self.arguments,
-        )
+
+        def fix(leaf):
+            fixed = {"axis": None, "labels": None, "fixed": True}
+            return dataclasses.replace(leaf, **fixed) if isinstance(leaf, Channels) else leaf
+
+        arguments = tree.map_structure(fix, self.arguments)
         return CallContext(self.name, self.kind, arguments, self.output_shapes, self._space)
 
 
@@ -253,8 +254,8 @@ def register_rule(
         *layer_types: classes of layers (or of `keras.Operation`s); matched exactly, not their
             subclasses.
         arguments: names of the arguments of `call` whose tensors the rule gets; default: the
-            first. A call that has a tensor in any other argument is kept whole, masks without
-            channels excepted.
+            first. Constants among them are fixed tensors to it. A call that has a tensor in any
+            other argument is kept whole, masks without channels excepted.
 
     Returns:
         The decorator. The rule is a function `(layer, inputs, call) -> Flow`, where `inputs` is
@@ -295,20 +296,28 @@ def register_rule(
     return register
 
 
+def rule_arguments(operation):
+    """Names of the arguments whose tensors an operation's rule is given; none without a rule."""
+    rule = _RULES.get(type(operation))
+    return () if rule is None else rule.arguments
+
+
 def rule_inputs(operation, arguments):
-    """The leaves of the arguments that an operation's rule is given.
+    """The tensors, constants included, that an operation's rule is given.
 
     Args:
         operation: the `keras.Operation` called.
         arguments: dict from argument name to structure.
 
     Returns:
-        List of leaves in the order the rule wants them; None if there is no rule.
+        List of leaves in the order the rule wants them.
     """
-    rule = _RULES.get(type(operation))
-    if rule is None:
-        return None
-    return [leaf for name in rule.arguments for leaf in tree.flatten(arguments.get(name))]
+    return [leaf for name in rule_arguments(operation) for leaf in tensors_in(arguments.get(name))]
+
+
+def tensors_in(structure):
+    """The leaves of a structure that are tensors, or stand for one, or are arrays."""
+    return [leaf for leaf in tree.flatten(structure) if hasattr(leaf, "shape")]
 
 
 def flow_of(operation, context):
@@ -348,13 +357,21 @@ def _flow_by_rule(operation, context):
     rule = _RULES[type(operation)]
     _check_plain(operation, kind)
     for name, value in context.arguments.items():
-        for channels in _channels_in(value) if name not in rule.arguments else ():
-            if not name.endswith("mask"):
-                raise KeepWhole(f"{kind} called with a tensor as {name}")
-            if not channels.fixed:
-                raise KeepWhole(f"{kind} called with a {name} that has channels")
-    inputs = [c for c in rule_inputs(operation, context.arguments) if isinstance(c, Channels)]
-    return rule.function(operation, inputs, context)
+        if name in rule.arguments:
+            continue
+        if not name.endswith("mask") and _unfollowed(operation, value):
+            raise KeepWhole(f"{kind} called with a tensor as {name}")
+        if any(not channels.fixed for channels in _channels_in(value)):
+            raise KeepWhole(f"{kind} called with a {name} that has channels")
+    return rule.function(operation, rule_inputs(operation, context.arguments), context)
+
+
+def _unfollowed(operation, value):
+    """Whether an argument has tensors; what an op node does with arrays, its rule knows."""
+    arrays = isinstance(operation, keras.layers.Layer)
+    return any(
+        isinstance(leaf, Channels) or (arrays and len(leaf.shape)) for leaf in tensors_in(value)
+    )
 
 
 def _check_plain(operation, kind):
@@ -372,14 +389,14 @@ def _channels_in(structure):
 
 
 def known(module, names):
-    """The classes of those names (a string, space between) that the installed Keras has.
+    """What has those names (a string, space between) in a module of the installed Keras.
 
     Args:
         module: module that has them, such as `keras.layers`.
         names: string.
 
     Returns:
-        List of classes.
+        List of classes or functions.
     """
     return [getattr(module, name) for name in names.split() if hasattr(module, name)]
 

@@ -2,7 +2,8 @@
 
 import keras
 import networks
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 IMAGE = (6, 5, 3)
 
@@ -24,6 +25,14 @@ def chain(*middle, shape=IMAGE, first=None):
 
 def sequence(*middle, shape=SEQUENCE):
     return chain(*middle, shape=shape, first=layers.Dense(6, name="made"))
+
+
+def with_constant(join, *shape, name="made", examples=3):
+    """A sequence, joined with an array by a function of both."""
+    array = np.random.default_rng(0).normal(size=shape).astype("float32")
+    inputs = keras.Input(batch_shape=(examples, *SEQUENCE))
+    x = join(layers.Dense(6, name=name)(inputs), ops.convert_to_tensor(array))
+    return closed(inputs, layers.Dense(4, name="after")(x))
 
 
 def branches(join, first=None, second=None):

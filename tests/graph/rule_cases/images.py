@@ -1,6 +1,6 @@
 """Cases of layers that image models have."""
 
-from keras import layers
+from keras import layers, ops
 
 from rule_cases.building import chain, sequence
 
@@ -98,6 +98,12 @@ CHANNELS_FIRST = {
 }
 
 
+def _tensorflow_relu():
+    import tensorflow as tf
+
+    return tf.nn.relu
+
+
 ELEMENTWISE = {
     "activations": lambda: chain(
         layers.Activation("relu"),
@@ -105,6 +111,14 @@ ELEMENTWISE = {
         layers.ReLU(6.0),
         layers.LeakyReLU(),
         layers.ELU(),
+    ),
+    "activation_of_ops": lambda: chain(
+        layers.Conv2D(4, 1, activation=ops.tanh),
+        layers.TimeDistributed(layers.Dense(5, activation=ops.erf)),
+        first=layers.Conv2D(6, 3, name="made", activation=ops.gelu),
+    ),
+    "activation_of_tensorflow": lambda: chain(
+        layers.Conv2D(4, 1), first=layers.Conv2D(6, 3, name="made", activation=_tensorflow_relu())
     ),
     "softmax_of_positions": lambda: chain(layers.Softmax(axis=(1, 2)), layers.Conv2D(4, 1)),
     "prelu": lambda: chain(layers.PReLU(), layers.Conv2D(4, 1)),

@@ -5,7 +5,15 @@ import networks
 import numpy as np
 from keras import layers, ops
 
-from rule_cases.building import SEQUENCE, branches, chain, closed, open_channels_first, sequence
+from rule_cases.building import (
+    SEQUENCE,
+    branches,
+    chain,
+    closed,
+    open_channels_first,
+    sequence,
+    with_constant,
+)
 
 
 def _with_lora(dense):
@@ -37,6 +45,13 @@ def _attention_with_lora():
     return model
 
 
+def _from_constant_states(layer, states):
+    """A recurrent layer that makes the channels, and begins with arrays."""
+    return lambda: with_constant(
+        lambda x, c: layer()(layers.Dense(5)(x), initial_state=[c] * states), 3, 6, name="before"
+    )
+
+
 class Flipping(layers.Layer):
     """A layer nobody told the package about; it mixes channels."""
 
@@ -53,6 +68,8 @@ def _shared_at_odds():
     flat = [layers.Flatten()(shared(one)), layers.Flatten()(shared(two))]
     return closed(inputs, layers.Concatenate()(flat))
 
+
+EACH = "a constant for each channel"
 
 KEPT = {
     "unknown_layer": (lambda: chain(Flipping()), "no rule for Flipping"),
@@ -73,9 +90,48 @@ KEPT = {
         "axis that is not its input's channels'",
     ),
     "rescaled_each": (lambda: chain(layers.Rescaling([1.0] * 6)), "a value for each channel"),
-    "constant_each": (
-        lambda: chain(lambda x: x * np.arange(6, dtype="float32")),
-        "a constant for each channel",
+    "constant_each": (lambda: chain(lambda x: x * np.arange(6, dtype="float32")), EACH),
+    "constant_where": (
+        lambda: chain(lambda x: ops.where(x > 0.0, x, np.ones((5, 6), "float32"))),
+        EACH,
+    ),
+    "position_table": (
+        lambda: with_constant(lambda x, c: layers.Add()([x, c]), 1, 7, 6, examples=None),
+        f"add: {EACH}",
+    ),
+    "multiplied_by_a_vector": (
+        lambda: with_constant(lambda x, c: layers.Multiply()([x, c]), 3, 6),
+        EACH,
+    ),
+    "class_token": (
+        lambda: with_constant(lambda x, c: ops.concatenate([c, x], axis=1), 3, 1, 6),
+        f"concatenate: {EACH}",
+    ),
+    "stacked_constant": (
+        lambda: with_constant(lambda x, c: ops.stack([x, c], axis=1), 3, 7, 6),
+        f"stack: {EACH}",
+    ),
+    "attention_to_constants": (
+        lambda: with_constant(lambda x, c: layers.Attention()([x, c]), 3, 5, 6),
+        EACH,
+    ),
+    "dot_with_a_constant": (
+        lambda: with_constant(lambda x, c: layers.Dot(axes=2)([x, c]), 3, 5, 6),
+        EACH,
+    ),
+    "lstm_from_constants": (
+        _from_constant_states(lambda: layers.LSTM(6, name="made"), 2),
+        f"made: {EACH}",
+    ),
+    "gru_from_constants": (
+        _from_constant_states(lambda: layers.GRU(6, name="made"), 1),
+        f"made: {EACH}",
+    ),
+    "mask_each": (
+        lambda: sequence(
+            lambda x: layers.Softmax(axis=1)(x, mask=np.arange(42).reshape(1, 7, 6) % 5 > 0)
+        ),
+        "a mask for each channel",
     ),
     "mean_of_channels": (lambda: chain(lambda x: ops.mean(x, axis=-1)), "Mean over channels"),
     "max_of_all": (
@@ -115,7 +171,7 @@ KEPT = {
     "stateful": (_stateful, "stateful LSTM"),
     "limits_each": (
         lambda: chain(lambda x: ops.clip(x, -np.ones(6, "float32"), 1.0)),
-        "a constant for each channel",
+        EACH,
     ),
     "open_rows_joined": (
         lambda: open_channels_first(lambda x: ops.reshape(x, (-1, 6))),

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from rule_cases.building import SEQUENCE, chain, closed, sequence
+from rule_cases.building import SEQUENCE, chain, closed, sequence, with_constant
 
 
 def _attention_block(attention):
@@ -32,6 +32,27 @@ def _embedded(*middle, mask_zero=False):
     return closed(inputs, x)
 
 
+def _two_embeddings(*middle, mask_zero=(True, True)):
+    """Two embeddings side by side; the mask of what is joined is computed of them."""
+    tokens = [keras.Input((7,), dtype="int32", name=name) for name in ("words", "tags")]
+    sizes = zip(tokens, ("made", "other"), (6, 4), mask_zero, strict=True)
+    x = layers.Concatenate()(
+        [layers.Embedding(11, size, mask_zero=m, name=n)(t) for t, n, size, m in sizes]
+    )
+    for layer in middle:
+        x = layer(x)
+    return closed(tokens, x)
+
+
+def _bidirectional_from(kind, states):
+    """States for both directions, some made of the input."""
+    inputs = keras.Input(SEQUENCE)
+    summary = layers.GlobalMaxPooling1D()(inputs)
+    made = [layers.Dense(6, name=name)(summary) for name in ("made", "other")]
+    x = layers.Bidirectional(kind(6))(inputs, initial_state=(made * states)[: 2 * states])
+    return closed(inputs, layers.Dense(4)(x))
+
+
 DENSE = {
     "flatten": lambda: chain(layers.Flatten(), layers.Dense(7)),
     "flatten_normalised": lambda: chain(layers.Flatten(), layers.BatchNormalization()),
@@ -58,6 +79,10 @@ DENSE = {
         lambda x: layers.MultiHeadAttention(2, 3, use_bias=False)(x, x),
         mask_zero=True,
     ),
+    "embeddings_masked": lambda: _two_embeddings(layers.LSTM(4)),
+    "embeddings_half_masked": lambda: _two_embeddings(
+        layers.Dense(5), layers.GRU(4), mask_zero=(True, False)
+    ),
 }
 
 
@@ -79,6 +104,8 @@ RECURRENT = {
     "bidirectional_apart": lambda: sequence(
         lambda x: layers.Add()(layers.Bidirectional(layers.SimpleRNN(5), merge_mode=None)(x))
     ),
+    "bidirectional_from_states": lambda: _bidirectional_from(layers.LSTM, 2),
+    "bidirectional_from_one_state": lambda: _bidirectional_from(layers.GRU, 1),
     "time_distributed": lambda: chain(
         layers.TimeDistributed(layers.Conv2D(4, 3, activation="relu", name="inner")),
         layers.TimeDistributed(layers.GlobalAveragePooling2D()),
@@ -123,6 +150,9 @@ ATTENTION = {
     ),
     "multi_head_masked": lambda: _embedded(
         lambda x: layers.MultiHeadAttention(2, 3)(x, x), mask_zero=True
+    ),
+    "multi_head_constant_queries": lambda: with_constant(
+        lambda x, c: layers.MultiHeadAttention(2, 3)(c, x), 3, 5, 6
     ),
     "grouped_query": lambda: _attention_block(layers.GroupQueryAttention(3, 4, 2, name="heads")),
 }

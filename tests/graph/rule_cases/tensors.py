@@ -12,16 +12,16 @@ from rule_cases.building import (
     closed,
     open_channels_first,
     sequence,
+    with_constant,
 )
 
 
-def _squeeze_and_excite(squeezed):
+def _squeeze_and_excite(squeezed, shape=(1, 1, 6)):
     def block(x):
         s = squeezed(x)
         s = layers.Dense(2, activation="relu", name="squeeze")(s)
         s = layers.Dense(6, activation="sigmoid", name="excite")(s)
-        s = layers.Reshape((1, 1, 6))(s)
-        return layers.Multiply()([x, s])
+        return layers.Multiply()([x, layers.Reshape(shape)(s) if shape else s])
 
     return chain(block, layers.Conv2D(4, 1))
 
@@ -69,6 +69,18 @@ MERGES = {
     ),
     "squeeze_and_excite": lambda: _squeeze_and_excite(layers.GlobalAveragePooling2D()),
     "squeeze_by_mean": lambda: _squeeze_and_excite(lambda x: ops.mean(x, axis=(1, 2))),
+    # Keras puts in the axes that are missing, after the examples'.
+    "squeeze_without_reshape": lambda: _squeeze_and_excite(layers.GlobalMaxPooling2D(), None),
+    "add_of_rows": lambda: chain(
+        lambda x: layers.Add()([ops.mean(x, axis=1), x, layers.GlobalMaxPooling2D()(x)])
+    ),
+    "maximum_with_a_constant": lambda: with_constant(
+        lambda x, c: layers.Maximum()([x, c]), 3, 7, 1
+    ),
+    "multiply_by_a_vector": lambda: with_constant(lambda x, c: layers.Multiply()([x, c]), 3, 1),
+    "concatenate_a_constant": lambda: with_constant(
+        lambda x, c: layers.Concatenate()([x, c]), 3, 7, 2
+    ),
     "concatenate": lambda: branches(
         lambda a, b: layers.Concatenate()([a, b]), second=layers.Conv2D(5, 1, name="other")
     ),
@@ -99,6 +111,9 @@ MERGES = {
     ),
     "additive_attention": lambda: sequence(
         lambda x: layers.AdditiveAttention()([x, layers.Dense(6)(x)])
+    ),
+    "attention_to_a_constant": lambda: with_constant(
+        lambda x, c: layers.Attention()([layers.Dense(5)(x), x, c]), 3, 7, 5
     ),
 }
 
@@ -175,6 +190,12 @@ OPERATIONS = {
         lambda x: ops.cast(ops.stop_gradient(ops.clip(x, -1, 1)), "float32"), layers.Conv2D(4, 1)
     ),
     "add_operation": lambda: branches(lambda a, b: ops.add(a, b)),
+    "erf_and_rsqrt": lambda: chain(
+        lambda x: ops.erf(x) - ops.rsqrt(ops.square(x) + 1.0), layers.Conv2D(4, 1)
+    ),
+    "any_of_channels": lambda: chain(
+        lambda x: ops.cast(ops.any(x > 1.5, axis=-1), "float32"), layers.Dense(4)
+    ),
     "where": lambda: branches(lambda a, b: ops.where(a > 0.1, a, b)),
     "concatenate_operation": lambda: branches(lambda a, b: ops.concatenate([a, b], axis=-1)),
     "mean_of_positions": lambda: chain(lambda x: ops.mean(x, axis=[1, 2])),
