@@ -22,15 +22,18 @@ def dissolved(operation, arguments):
     """The graph of a nested model, or None where the operation is to be kept as one call.
 
     A model called with a mask sets it on its inputs, and `training` reaches layers inside others
-    that do not take it themselves: no list of calls would say so.
+    that do not take it themselves: no list of calls would say so. One called with more than it
+    takes, as a dict may hold, leaves inputs without a reader, which Keras 3.12 refuses in a model.
 
     Args:
         operation: of a call.
         arguments: the call's, as a dict from name to value.
     """
     nested = nested_functional(operation)
+    if nested is None or len(tree.flatten(arguments["inputs"])) != len(nested.inputs):
+        return None
     masks = tree.flatten(arguments.get("mask"))  # of several inputs, one each
-    if nested is None or any(mask is not None for mask in masks):
+    if any(mask is not None for mask in masks):
         return None
     if arguments.get("training") is not None and not _all_take_training(nested):
         return None
@@ -47,8 +50,7 @@ def given_inputs(nested, arguments):
     given = arguments["inputs"]
     if isinstance(given, dict) and not isinstance(nested.input, dict):
         return [given[name] for name in input_names(nested)]
-    # A dict with keys besides the model's own: Keras warns, and goes by the order of all keys.
-    return tree.flatten(given)[: len(nested.inputs)]
+    return tree.flatten(given)
 
 
 def adapted(given, own):

@@ -62,6 +62,6 @@ def reduction(operation, inputs, call):
 def nested_model(layer, inputs, call):
     """Met only where tracing could not take the model apart."""
     raise KeepWhole(
-        "a nested model that is inside a layer, or called with a mask or with training= that a "
-        "layer in it does not take"
+        "a nested model that is inside a layer, or called with a mask, with more inputs than it "
+        "takes, or with training= that a layer in it does not take"
     )
