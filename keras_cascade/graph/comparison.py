@@ -3,6 +3,8 @@
 Models that are made anew are proven so, call by call on a random batch.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -53,20 +55,58 @@ def tolerance_of(traced, in_float32):
     return max([in_float32, *(8 * EPSILON[dtype] for dtype in dtypes & set(EPSILON))])
 
 
-def random_batches(tensors):
+class OriginalFails(Exception):
+    """A call of the model that another is compared with raises. Arguments: `Call` and error."""
+
+    def __str__(self):
+        call, error = self.args
+        return f"'{call.name}' ({type(call.operation).__name__}): {type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def original(call):
+    """Within it a `Call` of the model that another is compared with is made."""
+    try:
+        yield
+    except Exception as error:
+        raise OriginalFails(call, error) from error
+
+
+def compare_on_random(tensors, compare, masked_step=False):
+    """Compares on a random batch, and on smaller ones for as long as the original itself fails.
+
+    Args:
+        tensors: the `TracedTensor`s that the model takes.
+        compare: function from a list of arrays, which makes the original's calls in `original`.
+        masked_step: as for `random_batch`.
+
+    Raises:
+        OriginalFails: on every batch; that of the first.
+    """
+    failures = []
+    for batch in random_batches(tensors, masked_step):
+        try:
+            return compare(batch)
+        except OriginalFails as failure:
+            failures.append(failure)
+    raise failures[0]
+
+
+def random_batches(tensors, masked_step=False):
     """Random arrays for traced inputs, with ever smaller open dimensions where there are any.
 
     A model may leave the number of steps open and yet have positions for so many only.
 
     Args:
         tensors: list of `TracedTensor`.
+        masked_step: as for `random_batch`.
 
     Yields:
         Lists of arrays, one for each of `tensors`.
     """
     are_open = any(None in tensor.shape[1:] for tensor in tensors)
     for size in _OPEN_SIZES if are_open else _OPEN_SIZES[:1]:
-        yield [random_batch(tensor, open_size=size) for tensor in tensors]
+        yield [random_batch(tensor, masked_step, open_size=size) for tensor in tensors]
 
 
 def random_batch(tensor, masked_step=False, examples=2, open_size=_OPEN_SIZES[0]):

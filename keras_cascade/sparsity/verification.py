@@ -10,7 +10,14 @@ import numpy as np
 from keras import ops, tree
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
-from keras_cascade.graph.comparison import difference, largest, random_batch, tolerance_of
+from keras_cascade.graph.comparison import (
+    OriginalFails,
+    compare_on_random,
+    difference,
+    largest,
+    original,
+    tolerance_of,
+)
 from keras_cascade.graph.tracing import TracedTensor, replay
 
 TOLERANCE = 1e-6
@@ -27,7 +34,7 @@ def verify(traced, twin_of, source_tensor, target_tensor):
 
     Raises:
         ValueError: a call's outputs differ by more than 1e-6 of the largest value it reads or
-            gives (more in half precision).
+            gives (more in half precision), or the model itself cannot be run on random batches.
     """
     masks = {}
     tolerance = tolerance_of(traced, TOLERANCE)
@@ -50,7 +57,8 @@ def verify(traced, twin_of, source_tensor, target_tensor):
                 moved, (call.args, call.kwargs), (args, kwargs)
             )
             kwargs.pop("training", None)
-            given = call.operation(*args, **kwargs)
+            with original(call):
+                given = call.operation(*args, **kwargs)
             got = tree.flatten(twin_of(call)(*twins_args, **twins_kwargs))
             masks.update(zip(call.outputs, map(get_keras_mask, got), strict=True))
             for one, other in zip(tree.flatten(given), got, strict=True):
@@ -59,8 +67,18 @@ def verify(traced, twin_of, source_tensor, target_tensor):
 
         return run
 
-    batches = [random_batch(tensor, masked_step=True) for tensor in traced.inputs]
-    replay(traced, list(map(source_tensor, batches)), checked)
+    try:
+        compare_on_random(
+            traced.inputs,
+            lambda batch: replay(traced, list(map(source_tensor, batch)), checked),
+            masked_step=True,
+        )
+    except OriginalFails as failure:
+        raise ValueError(
+            "The model cannot be compared with its twin, since it fails on random batches, at "
+            f"layer {failure}. Give its inputs fixed sizes that all its layers take, or pass "
+            "verify=False where there is one."
+        ) from failure.args[1]
 
 
 def _compare(call, expected, got, scale, tolerance):

@@ -13,7 +13,14 @@ import numpy as np
 from keras import ops, tree
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
-from keras_cascade.graph.comparison import difference, largest, random_batches, tolerance_of
+from keras_cascade.graph.comparison import (
+    OriginalFails,
+    compare_on_random,
+    difference,
+    largest,
+    original,
+    tolerance_of,
+)
 from keras_cascade.graph.tracing import TracedTensor, replay
 from keras_cascade.surgery.full_precision import full_precision
 from keras_cascade.surgery.random_states import (
@@ -34,10 +41,6 @@ class SurgeryError(RuntimeError):
     """A layer could not be rebuilt, or the extracted model differs from the masked one."""
 
 
-class _MaskedCallFails(Exception):
-    """A call of the masked model itself raises. Arguments: the call and the error."""
-
-
 def verify(graph, keep, remade, stand_in, twins):
     """Compares a smaller model with the masked one, call by call, in inference mode.
 
@@ -55,21 +58,20 @@ def verify(graph, keep, remade, stand_in, twins):
     """
     _check_finite(graph, stand_in)
     comparison = _Comparison(graph, keep, remade, stand_in, twins)
-    first = None
-    with full_precision(), random_states_kept(comparison.operations):
-        for batch in random_batches(graph.trace.inputs):
-            inputs = list(map(ops.convert_to_tensor, batch))
-            try:
-                replay(graph.trace, inputs, comparison.checked, comparison.gate)
-                return
-            except _MaskedCallFails as failure:
-                first = first or failure
-    call, error = first.args
-    raise SurgeryError(
-        f"Layer '{call.name}' ({type(call.operation).__name__}) fails on the random batch that the "
-        "extracted model is verified with. Pass verify=False, and compare with kc.masked_view on "
-        f"data of your own. {type(error).__name__}: {error}"
-    ) from error
+
+    def compare(batch):
+        inputs = list(map(ops.convert_to_tensor, batch))
+        replay(graph.trace, inputs, comparison.checked, comparison.gate)
+
+    try:
+        with full_precision(), random_states_kept(comparison.operations):
+            compare_on_random(graph.trace.inputs, compare)
+    except OriginalFails as failure:
+        raise SurgeryError(
+            "The extracted model cannot be verified, since the masked one fails on random batches, "
+            f"at layer {failure}. Pass verify=False, and compare with kc.masked_view on data of "
+            "your own."
+        ) from failure.args[1]
 
 
 class _Comparison:
@@ -127,10 +129,8 @@ class _Comparison:
         operation = _in_inference(call, operation)
 
         def masked():
-            try:
+            with original(call):
                 return operation(*args, **kwargs)
-            except Exception as error:
-                raise _MaskedCallFails(call, error) from error
 
         return masked
 

@@ -197,6 +197,16 @@ def test_a_different_meaning_of_the_same_name_is_found(monkeypatch):
     kc.to_tf_keras(model, verify=False)
 
 
+def test_a_batch_that_the_model_does_not_take_is_made_smaller():
+    """Of any number of steps it takes, beside the 20 that it is for, 1."""
+    inputs = keras.Input((None, 3))
+    kc.to_tf_keras(keras.Model(inputs, layers.Dense(4)(inputs) + np.ones((1, 20, 4), "float32")))
+    folded = keras.Model(inputs, layers.Reshape((4, 15), name="fold")(inputs))
+    with pytest.raises(ValueError, match=r"(?s)fails on .*'fold' \(Reshape\): .*fixed sizes"):
+        kc.to_tf_keras(folded)
+    kc.to_tf_keras(folded, verify=False)
+
+
 def test_a_mask_that_only_one_library_passes_on_is_found(monkeypatch):
     inputs = keras.Input((7,), dtype="int32")
     x = layers.Embedding(5, 3, mask_zero=True)(inputs)
