@@ -152,9 +152,8 @@ test-slow: install
 # Where the core meets a backend. Counting, scoring and ranking are NumPy's, or do on TensorFlow what
 # they do elsewhere.
 BACKEND_TESTS ?= tests/graph/test_rules.py tests/graph/test_tracing.py tests/graph/test_nesting.py \
-    tests/surgery \
-    tests/saliency/test_gates.py tests/saliency/test_taylor.py tests/cascade tests/recipe \
-    tests/profile/test_model_profile.py tests/deploy
+    tests/surgery tests/saliency/test_gates.py tests/saliency/test_taylor.py tests/cascade \
+    tests/recipe tests/profile/test_model_profile.py tests/deploy
 
 $(BACKENDS_STAMP): $(STAMP)
 	@echo 'Installing JAX and PyTorch into .venv ...'
@@ -178,9 +177,8 @@ test-backends: $(BACKENDS_STAMP)
 OLDEST := .venv-oldest
 OLDEST_STAMP := $(OLDEST)/installed
 OLDEST_TESTS ?= tests/graph/test_rules.py tests/graph/test_tracing.py tests/graph/test_nesting.py \
-    tests/surgery tests/saliency \
-    tests/cascade/test_cascade_distiller.py tests/cascade/test_step.py tests/profile tests/deploy \
-    tests/cli
+    tests/surgery tests/saliency tests/cascade/test_cascade_distiller.py \
+    tests/cascade/test_step.py tests/profile tests/deploy tests/cli
 
 $(OLDEST_STAMP): setup.cfg $(STAMP)
 	@rm -rf $(OLDEST)

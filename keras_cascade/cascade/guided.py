@@ -219,6 +219,11 @@ class GuidedTrainer(MemberMetrics):
         y = y[0] if isinstance(y, list | tuple) and len(y) == 1 else y
         if y is None:
             raise ValueError("Training and evaluation need labels: pass y, or batches (x, y).")
+        if isinstance(y, list | tuple | dict):
+            raise ValueError(
+                f"The model has one output, and labels came as a {type(y).__name__} of {len(y)}: "
+                "pass them as one array."
+            )
         safe_labels, finite = self._checked_labels(y, y_pred[self._main])
         batch = ops.shape(tree.flatten(x)[0])[0]
         count, share = replicas.count(), replicas.share_of_batch(batch)
@@ -358,8 +363,7 @@ class GuidedTrainer(MemberMetrics):
         """
         if self._targets is None:
             return y, True
-        (labels,) = tree.flatten(y)
-        self._targets.check_labels(labels.shape, outputs.shape)
+        self._targets.check_labels(y.shape, outputs.shape)
         if not self._targets.sparse:
             return y, True
         safe, count = self._targets.checked(y, outputs)

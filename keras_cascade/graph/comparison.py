@@ -10,6 +10,7 @@ import numpy as np
 
 # What dimensions become that a model leaves open, the size to be preferred first.
 _OPEN_SIZES = 64, 32, 16, 8, 4, 2, 1
+_EXAMPLES = 2  # where the model leaves open how many
 _WORDS = "OSU"  # the kinds of NumPy's dtypes that hold them
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -78,7 +79,7 @@ def compare_on_random(tensors, compare, masked_step=False):
     Args:
         tensors: the `TracedTensor`s that the model takes.
         compare: function from a list of arrays, which makes the original's calls in `original`.
-        masked_step: as for `random_batch`.
+        masked_step: as for `random_batches`.
 
     Raises:
         OriginalFails: on every batch; that of the first.
@@ -99,26 +100,18 @@ def random_batches(tensors, masked_step=False):
 
     Args:
         tensors: list of `TracedTensor`.
-        masked_step: as for `random_batch`.
+        masked_step: whether the last step of the first example is 0, which a Masking layer masks.
 
     Yields:
         Lists of arrays, one for each of `tensors`.
     """
     are_open = any(None in tensor.shape[1:] for tensor in tensors)
     for size in _OPEN_SIZES if are_open else _OPEN_SIZES[:1]:
-        yield [random_batch(tensor, masked_step, open_size=size) for tensor in tensors]
+        yield [_random_array(tensor, masked_step, size) for tensor in tensors]
 
 
-def random_batch(tensor, masked_step=False, examples=2, open_size=_OPEN_SIZES[0]):
-    """A random array for a traced input.
-
-    Args:
-        tensor: a `TracedTensor`.
-        masked_step: whether the last step of the first example is 0, which a Masking layer masks.
-        examples: how many, where the input leaves it open.
-        open_size: what other open dimensions become.
-    """
-    shape = [tensor.shape[0] or examples] + [size or open_size for size in tensor.shape[1:]]
+def _random_array(tensor, masked_step, open_size):
+    shape = [tensor.shape[0] or _EXAMPLES] + [size or open_size for size in tensor.shape[1:]]
     random = np.random.default_rng(0)
     if tensor.dtype == "string":
         return random.choice(["", "a", "b c"], shape).astype(object)

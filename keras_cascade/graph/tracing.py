@@ -271,10 +271,10 @@ class _Tracer:
         return [known[id(tensor)] for tensor in functional.outputs]
 
     def _record(self, node, args, kwargs, prefix):
-        inputs = _tensors((args, kwargs))
-        outputs = _outputs(node, inputs, args, kwargs)
         if not getattr(node.operation, "_call_has_training_arg", False):
             kwargs.pop("training", None)  # it is for what lies inside, and there nothing takes it
+        inputs = _tensors((args, kwargs))
+        outputs = _outputs(node, inputs, args, kwargs)
         name = self._unique_name(node.operation, prefix)
         self.calls.append(Call(name, node.operation, tuple(args), dict(kwargs), inputs, outputs))
         return outputs

@@ -101,6 +101,13 @@ def test_labels_of_the_other_kind(numbers):
         cascade.fit(x, y, batch_size=8, verbose=0)
 
 
+def test_labels_for_several_outputs():
+    cascade = _cascade(eager=True)
+    x, y = networks.examples_for(cascade._base, 8)
+    with pytest.raises(ValueError, match="one output, and labels came as a dict of 2"):
+        cascade.fit(x, {"logits": y, "more": y}, verbose=0)
+
+
 def test_ignored_label_is_not_outside():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     cascade = _cascade(loss, eager=True)

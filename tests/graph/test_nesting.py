@@ -36,6 +36,21 @@ def test_shapes_are_those_of_the_call(rng):
     invariants.assert_extraction(model, masks)
 
 
+class _Halved(layers.Layer):
+    """Says by its call alone what shape it gives, and takes no `training`."""
+
+    def call(self, inputs):
+        return inputs[:, ::2] / 2.0
+
+
+def test_shapes_are_those_of_the_call_where_training_is_fixed():
+    inputs, image = keras.Input((None, None, 3)), keras.Input((8, 8, 3))
+    base = keras.Model(inputs, layers.Dropout(0.5)(_Halved()(inputs)))
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(base(image, training=False))))
+    assert trace(model).calls[0].outputs[0].shape == (None, 4, 8, 3)
+    invariants.assert_extraction(model, {})
+
+
 def test_shapes_of_one_nested_model_called_with_two_sizes(rng):
     base = _fully_convolutional()
     small, large = keras.Input((8, 8, 3)), keras.Input((10, 10, 3))
