@@ -12,10 +12,9 @@ from keras_cascade.graph.rules import (
     recurrent,
     spatial,
 )
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
 from keras_cascade.graph.rules.registry import (
     CallContext,
-    Flow,
-    KeepWhole,
     flow_of,
     register_rule,
     rule_arguments,

@@ -6,7 +6,8 @@ The width of query and key stays: the scores are divided by its root.
 import keras
 import numpy as np
 
-from keras_cascade.graph.rules.registry import Flow, KeepWhole, register_rule
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import register_rule
 
 _ARGUMENTS = ("query", "value", "key")
 

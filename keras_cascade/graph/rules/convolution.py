@@ -3,14 +3,10 @@
 import keras
 import numpy as np
 
+from keras_cascade.graph.rules.axes import channel_axis, spatial_size
 from keras_cascade.graph.rules.elementwise import pin_mixing_activation
-from keras_cascade.graph.rules.registry import (
-    Flow,
-    KeepWhole,
-    channel_axis,
-    register_rule,
-    spatial_size,
-)
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import register_rule
 
 
 @register_rule(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)

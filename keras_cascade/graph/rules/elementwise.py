@@ -7,13 +7,9 @@ import numpy as np
 from keras.src.applications.convnext import LayerScale, StochasticDepth
 from keras.src.ops import nn as nn_ops
 
-from keras_cascade.graph.rules.registry import (
-    Flow,
-    KeepWhole,
-    known,
-    positive_axes,
-    register_rule,
-)
+from keras_cascade.graph.rules.axes import positive_axes
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import known, register_rule
 
 # Activations that compute each element from that element alone. Others (softmax, glu, a user's
 # own function) may mix channels.

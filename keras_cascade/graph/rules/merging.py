@@ -8,7 +8,9 @@ from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 from keras.src.ops import numpy as numpy_ops
 
 from keras_cascade.graph.channels import Channels
-from keras_cascade.graph.rules.registry import Flow, KeepWhole, known, register_rule, spatial_size
+from keras_cascade.graph.rules.axes import spatial_size
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import known, register_rule
 
 
 @register_rule(

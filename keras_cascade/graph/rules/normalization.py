@@ -3,13 +3,9 @@
 import keras
 from keras import ops
 
-from keras_cascade.graph.rules.registry import (
-    Flow,
-    KeepWhole,
-    known,
-    positive_axes,
-    register_rule,
-)
+from keras_cascade.graph.rules.axes import positive_axes
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import known, register_rule
 
 
 @register_rule(keras.layers.BatchNormalization)

@@ -8,13 +8,9 @@ from keras.src.ops import math as math_ops
 from keras.src.ops import nn as nn_ops
 from keras.src.ops import numpy as numpy_ops
 
-from keras_cascade.graph.rules.registry import (
-    Flow,
-    KeepWhole,
-    known,
-    positive_axes,
-    register_rule,
-)
+from keras_cascade.graph.rules.axes import positive_axes
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import known, register_rule
 
 
 @register_rule(

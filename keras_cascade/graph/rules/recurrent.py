@@ -7,7 +7,8 @@ import numpy as np
 
 from keras_cascade.graph.channels import Channels
 from keras_cascade.graph.rules.elementwise import is_elementwise
-from keras_cascade.graph.rules.registry import Flow, KeepWhole, register_rule
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
+from keras_cascade.graph.rules.registry import register_rule
 
 _GATES = {keras.layers.SimpleRNN: 1, keras.layers.GRU: 3, keras.layers.LSTM: 4}
 

@@ -1,10 +1,7 @@
 """The registry of layer rules: how each layer family carries channels.
 
-A *rule* is a function from one call of a layer to a `Flow`: plain data that says which channels
-come out, which axis of which weight belongs to which channels, where channels are mixed (and a
-gate must stand), which entries of the layer's config are channel counts, and what the call costs.
-Tracing, counting, cutting and gating all read the same `Flow`, so a rule states its layer
-family's idea once. Rules are looked up by exact type: a subclass may compute something else.
+A *rule* is a function from one call of a layer to its `Flow`. Rules are looked up by exact type: a
+subclass may compute something else.
 
 A rule that meets a call it cannot describe raises `KeepWhole` with the reason; the call, and what
 it touches, is then not cut.
@@ -16,58 +13,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import keras
-import numpy as np
 from keras import tree
 
 from keras_cascade.graph.channels import Channels, ChannelSpace, Maker
+from keras_cascade.graph.rules.axes import channel_axis
+from keras_cascade.graph.rules.flow import Flow, KeepWhole
 from keras_cascade.typing import Ints, Shape
 
 # A rule, from a layer, its inputs and a `CallContext` to a `Flow`; decorated, it stays as it is.
-_Function = TypeVar("_Function", bound=Callable[[Any, list[Channels], Any], "Flow"])
-
-
-class KeepWhole(Exception):
-    """Raised by a rule: the call is not cut, and the message says why."""
-
-
-@dataclasses.dataclass
-class Flow:
-    """What a rule says of one call.
-
-    Attributes:
-        outputs: list of `Channels`, one for each output tensor.
-        weights: list of `(variable, {axis: labels})`: which axes of the layer's weights run over
-            which channels.
-        reads: indices of the inputs whose channels the call mixes (a contraction); those are
-            where a removed channel must be gated to zero.
-        rows: list of `(variable, axis, labels)`: the weights that what `reads` names is multiplied
-            with, where zeroing their rows is the same as zeroing the channel that is read. A gate
-            may stand there instead, which is cheaper wherever a kernel has fewer entries than a
-            batch of what it reads.
-        inner_reads: list of `(variable, axis, labels)`: weights by which the layer mixes channels
-            that never leave it (the heads of an attention, the state of an LSTM). Zeroing those
-            rows is the same as zeroing the channel where it is read.
-        masked_call: for a layer whose result depends on the number of channels, a function
-            `(layer, mask_of, *args, **kwargs)` that computes what the layer would give without
-            the removed channels; `mask_of(labels)` is a float32 vector of 1 (kept) and 0. What
-            it gives at removed channels does not matter. Else None.
-        config: dict from a key of `layer.get_config()` to what takes its place: `labels`, which
-            stand for the number of them that are kept, alone or inside a list or tuple. For an
-            entry further down, the key is a tuple of keys. Such as `{"filters": labels}`.
-        arguments: dict from the name of a call argument to what takes its place, as for `config`.
-        macs: list of `(coefficient, [labels, ...])`; the call costs, for one example, the sum of
-            coefficient times the number of kept channels of each entry. None if not known.
-    """
-
-    outputs: list[Channels]
-    weights: list[tuple[keras.Variable, dict[int, Ints]]] = dataclasses.field(default_factory=list)
-    reads: tuple[int, ...] = ()
-    rows: list[tuple[keras.Variable, int, Ints]] = dataclasses.field(default_factory=list)
-    inner_reads: list[tuple[keras.Variable, int, Ints]] = dataclasses.field(default_factory=list)
-    masked_call: Callable[..., Any] | None = None
-    config: dict[str | tuple[str, ...], Any] = dataclasses.field(default_factory=dict)
-    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
-    macs: list[tuple[float, list[Ints]]] | None = dataclasses.field(default_factory=list)
+_Function = TypeVar("_Function", bound=Callable[[Any, list[Channels], Any], Flow])
 
 
 class CallContext:
@@ -399,19 +353,3 @@ def known(module, names):
         List of classes or functions.
     """
     return [getattr(module, name) for name in names.split() if hasattr(module, name)]
-
-
-def spatial_size(shape, channel_axis):
-    """Number of positions in a tensor besides batch and channels; None if not fixed."""
-    sizes = [size for axis, size in enumerate(shape) if axis not in (0, channel_axis)]
-    return None if None in sizes else int(np.prod(sizes))
-
-
-def channel_axis(layer, rank):
-    """The channel axis of a layer's tensors, from its `data_format`."""
-    return 1 if layer.data_format == "channels_first" else rank - 1
-
-
-def positive_axes(axis, rank):
-    """An axis, or several, counted from 0; all of them for None."""
-    return list(range(rank)) if axis is None else [int(one) % rank for one in np.atleast_1d(axis)]

@@ -2,7 +2,9 @@
 
 import keras
 
-from keras_cascade.graph.rules.registry import Flow, channel_axis, known, register_rule
+from keras_cascade.graph.rules.axes import channel_axis
+from keras_cascade.graph.rules.flow import Flow
+from keras_cascade.graph.rules.registry import known, register_rule
 
 _POOLINGS = "AveragePooling{0}D MaxPooling{0}D"
 _OTHERS = "Cropping{0}D UpSampling{0}D ZeroPadding{0}D"
