@@ -3,7 +3,8 @@
     import keras
     import keras_cascade as kc
 
-    cascade = kc.CascadeDistiller(model, levels=(0.25, 0.5, 0.75))   # two assistants, one student
+    # Two assistants, one student; the teacher is the model as it was.
+    cascade = kc.CascadeDistiller(model, levels=(0.25, 0.5, 0.75), freeze_teacher=True)
     cascade.compile(optimizer="adam", loss=..., metrics=["accuracy"])
     cascade.fit(train, validation_data=val, epochs=30, callbacks=[kc.CascadeCallback()])
     student = cascade.extract()                                      # plain keras.Model

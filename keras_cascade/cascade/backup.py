@@ -69,7 +69,8 @@ class TrainingBackup(RunLengthCallback):
     others put back then. Of several processes the first writes, and all read.
 
     On PyTorch give `Dropout` layers a `seed`: without one they draw from the process's generator,
-    which is not kept, and the run that is gone on with has other random numbers.
+    which is not kept, and the run that is gone on with has other random numbers. Of an epoch that was
+    broken off, training logs are of the steps that remained: what metrics had gathered is not kept.
 
     Args:
         folder: where the states are kept; it is made where it is missing. Machines must share it.
@@ -113,7 +114,7 @@ class TrainingBackup(RunLengthCallback):
         epochs: int,
         callbacks: Iterable[keras.callbacks.Callback] = (),
         **kwargs: Any,
-    ) -> dict[str, list[float]]:
+    ) -> dict[str, list[Any]]:
         """`trainer.fit` that goes on where the newest state was made.
 
         SIGINT and SIGTERM end it after the step, with a state; see `listening`.
@@ -240,7 +241,10 @@ class TrainingBackup(RunLengthCallback):
             self._stop(self._epoch + 1, 0)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._logs.append({name: float(value) for name, value in (logs or {}).items()})
+        # A metric may give a value for each class.
+        self._logs.append(
+            {name: np.asarray(value).tolist() for name, value in (logs or {}).items()}
+        )
         self._over = self.model.stop_training or epoch + 1 == self.epochs
         if self._over:
             return  # saved at the end of training: others may put weights back then
@@ -252,7 +256,7 @@ class TrainingBackup(RunLengthCallback):
         if self._over:
             self._save(self._epoch + 1, 0, ended=self.model.stop_training)
 
-    def history(self) -> dict[str, list[float]]:
+    def history(self) -> dict[str, list[Any]]:
         """The logs of all epochs, those before a restart included: dict from name to a list."""
         names = dict.fromkeys(name for logs in self._logs for name in logs)
         return {name: [logs[name] for logs in self._logs if name in logs] for name in names}

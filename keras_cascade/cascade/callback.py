@@ -4,6 +4,8 @@ import numbers
 import warnings
 from collections.abc import Callable
 
+import numpy as np
+
 from keras_cascade.cascade import processes
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
 from keras_cascade.cascade.level_records import log10_saliency
@@ -171,7 +173,10 @@ class CascadeCallback(RunLengthCallback):
             self.model.slice_levels()
 
     def _write_events(self, epoch, logs):
-        scalars = {f"cascade/{name}": float(value) for name, value in logs.items()}
+        scalars = {}
+        for name, value in logs.items():
+            for place, entry in np.ndenumerate(value):  # of some metrics one for each class
+                scalars["/".join(map(str, ("cascade", name, *place)))] = float(entry)
         histograms = {}
         # In every process: what reads a variable has to run in all of them.
         for level in self.model.level_names[1:]:

@@ -68,9 +68,10 @@ class CascadeDistiller(MaskedLevels):
             all are normalised by the model's, whose moments then are of all levels mixed.
         hard_masks: whether a channel that a level has lost stays lost; otherwise, as we read the
             paper, it comes back as soon as its saliency ranks it among those to keep.
-        distillation: stands in for the KL term: an object with
-            `compute_loss(teacher_outputs, student_outputs)`. On several replicas it must be made
-            of `keras.losses.Loss` objects, which divide by their number.
+        distillation: stands in for the KL term: a `keras.losses.Loss` of the teacher's and the
+            student's outputs, or an object with `compute_loss(teacher_outputs, student_outputs)`.
+            On several replicas that must be made of `keras.losses.Loss` objects, which divide by
+            their number.
 
     Attributes:
         graph: the model's `ChannelGraph`.
@@ -80,8 +81,8 @@ class CascadeDistiller(MaskedLevels):
 
     Raises:
         TypeError: `model` is a subclassed model.
-        ValueError: an argument out of range, a model in which nothing can be pruned, a level
-            beyond what the floors allow (the reachable maximum is named).
+        ValueError: an argument out of range, a model in which nothing can be pruned or with a
+            stateful layer, a level beyond what the floors allow (the reachable maximum is named).
         SurgeryError: a layer cannot be made from its config or copied, so that no level could be
             extracted.
 

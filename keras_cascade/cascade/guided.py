@@ -32,9 +32,9 @@ class GuidedTrainer(MemberMetrics):
         guides: dict from a member's name to the list of names whose outputs guide it.
         temperature: T of the softened outputs, above 0.
         alpha: weight of the guidance against the labels, in [0, 1).
-        distillation: None for T^2 KL; or an object with
-            `compute_loss(teacher_outputs, student_outputs)` such as a
-            `keras.distillation.DistillationLoss`.
+        distillation: None for T^2 KL; or a `keras.losses.Loss` of the teacher's and the student's
+            outputs, or an object with `compute_loss(teacher_outputs, student_outputs)` such as a
+            `keras.distillation.LogitsDistillation`.
         frozen: names of members that are run in inference mode and not trained.
         weights: dict from a member's name to what its loss is multiplied by in the sum; 1 where
             it is not named.
@@ -117,8 +117,8 @@ class GuidedTrainer(MemberMetrics):
             if self._targets is None:
                 raise ValueError(
                     f"No KL divergence is defined for loss={loss!r}: outputs must be "
-                    "probabilities or logits. Use a cross-entropy loss, or pass distillation=, an "
-                    "object with compute_loss(teacher_outputs, student_outputs)."
+                    "probabilities or logits. Use a cross-entropy loss, or pass distillation=, "
+                    "such as keras.losses.MeanSquaredError()."
                 )
             self._targets.check_axis(shape)
             self._guidance_loss = SoftTargetLoss(
@@ -351,9 +351,10 @@ class GuidedTrainer(MemberMetrics):
         return replicas.share_of_batch(replicas.weight_of(*weights)) if weights else share
 
     def _divergence(self, teacher, student, sample_weight):
-        if self.distillation is not None:
-            return self.distillation.compute_loss(ops.stop_gradient(teacher), student)
-        return self._guidance_loss(teacher, student, sample_weight)
+        teacher = ops.stop_gradient(teacher)
+        if isinstance(self._guidance_loss, keras.losses.Loss):
+            return self._guidance_loss(teacher, student, sample_weight)
+        return self._guidance_loss.compute_loss(teacher, student)
 
     def _checked_labels(self, y, outputs):
         """Labels that name a class, and whether all did: where not, the loss becomes NaN.

@@ -89,17 +89,34 @@ def _take_alike(student, teacher):
 
 
 def check_distillation(distillation):
-    """Refuses Keras' `LogitsDistillation` where it would compare logits as if probabilities.
+    """Refuses what cannot compare the outputs of two models, or would compare something else.
 
-    Keras (up to 3.15 at least) softens its outputs for a `KLDivergence` instance only; its default,
-    the string, becomes a function and is given the raw logits.
+    Keras' `LogitsDistillation` (up to 3.15 at least) softens its outputs for a `KLDivergence`
+    instance only; its default, the string, becomes a function and is given the raw logits.
 
     Args:
-        distillation: an object with `compute_loss(teacher_outputs, student_outputs)`, or None.
+        distillation: a `keras.losses.Loss`, an object with
+            `compute_loss(teacher_outputs, student_outputs)`, or None.
 
     Raises:
-        ValueError: its loss is that function.
+        TypeError: it is something else.
+        ValueError: it is a `FeatureDistillation` of layers that are no outputs, or a
+            `LogitsDistillation` of that function.
     """
+    if distillation is None or isinstance(distillation, losses.Loss):
+        return
+    if not callable(getattr(distillation, "compute_loss", None)):
+        raise TypeError(
+            f"distillation= takes a keras.losses.Loss, or an object with compute_loss("
+            f"teacher_outputs, student_outputs); got {distillation!r}."
+        )
+    layers = [getattr(distillation, f"{who}_layer_name", None) for who in ("teacher", "student")]
+    if any(layers):
+        raise ValueError(
+            f"{type(distillation).__name__} of the layers {layers} cannot be had: distillation "
+            "compares the models' outputs. Leave the layers' names out, or train with "
+            "keras.distillation.Distiller."
+        )
     keras_own = getattr(getattr(keras, "distillation", None), "LogitsDistillation", ())
     if isinstance(distillation, keras_own) and any(
         loss is losses.kl_divergence for loss in tree.flatten(distillation.loss)

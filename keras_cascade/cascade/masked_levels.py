@@ -39,6 +39,7 @@ class MaskedLevels(GuidedTrainer):
 
     Raises:
         SurgeryError: a layer cannot be made from its config or copied.
+        ValueError: a layer is stateful.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class MaskedLevels(GuidedTrainer):
         own_normalisation: bool,
         **options: Any,
     ) -> None:
+        _check_stateless(graph)
         gates = [
             ChannelGates(graph.num_units, momentum, name=graph.trace.free_name(f"{n}_gates"))
             for n in names[1:]
@@ -103,19 +105,17 @@ class MaskedLevels(GuidedTrainer):
         """
         super().compile(*args, **kwargs)
         freeze_alike(self.graph, self._own_layers[1:])  # such changes count from `compile` on
+        for optimizer in self._optimizers():
+            _check_assigns_gradients(optimizer)
+
+    def _optimizers(self):
+        """The optimizer that weights are given to, or the several that share them."""
         # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if optimizer.gradient_accumulation_steps:
-            raise ValueError(
-                "With gradient_accumulation_steps no saliency can be had: of weights that an "
-                "optimizer assigns, as it does the gates' gradients, Keras keeps the largest of "
-                "the accumulated gradients and not their sum. Use a larger batch."
-            )
-        if optimizer.use_ema:
-            raise ValueError(
-                "With use_ema=True Keras tries to average the gates' gradients too, and fails. "
-                "Use use_ema=False; the extracted student may be trained on with it."
-            )
+        if not hasattr(optimizer, "optimizers"):
+            return [optimizer]
+        optimizer.build(self.trainable_variables)  # a MultiOptimizer may know its own only then
+        return optimizer.optimizers
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """The sum of the levels' losses and the regularisers; a scalar tensor."""
@@ -235,3 +235,28 @@ class MaskedLevels(GuidedTrainer):
         if index == 0:
             return self.graph.keep_vector()
         return keras.ops.convert_to_numpy(self._gates[index - 1].mask) > 0.5
+
+
+def _check_assigns_gradients(optimizer):
+    """Refuses an optimizer that would not give the gates their gradients as they are."""
+    if optimizer.gradient_accumulation_steps:
+        raise ValueError(
+            "With gradient_accumulation_steps no saliency can be had: of weights that an "
+            "optimizer assigns, as it does the gates' gradients, Keras keeps the largest of "
+            "the accumulated gradients and not their sum. Use a larger batch."
+        )
+    if optimizer.use_ema:
+        raise ValueError(
+            "With use_ema=True Keras tries to average the gates' gradients too, and fails. "
+            "Use use_ema=False; the extracted student may be trained on with it."
+        )
+
+
+def _check_stateless(graph):
+    """Refuses layers that keep a state from batch to batch, which all levels would write."""
+    for name, layer in graph.trace.layers.items():
+        if any(getattr(part, "stateful", False) for part in layer._flatten_layers()):
+            raise ValueError(
+                f"Layer '{name}' is stateful: each level of a cascade would go on from the state "
+                "that the one before it left. Build the model with stateful=False."
+            )

@@ -235,6 +235,28 @@ def test_bad_compile():
             cascade.compile(optimizer, LOSS)
 
 
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="this Keras has no MultiOptimizer"
+)
+@pytest.mark.parametrize(
+    "wrap", [lambda one: lambda _: one, lambda one: keras.optimizers.OptimizerMap(one)]
+)
+def test_bad_optimizer_among_several(wrap):
+    cascade = kc.CascadeDistiller(networks.small_convnet(), (0.5,), min_channels=1)
+    several = keras.optimizers.MultiOptimizer(wrap(keras.optimizers.SGD(use_ema=True)))
+    with pytest.raises(ValueError, match="use_ema=False"):
+        cascade.compile(several, LOSS)
+
+
+@pytest.mark.parametrize("wrap", [lambda layer: layer, layers.Bidirectional])
+def test_stateful_layers_are_refused(wrap):
+    inputs = keras.Input(batch_shape=(4, 5, 3))
+    x = wrap(layers.LSTM(8, stateful=True, return_sequences=True, name="memory"))(inputs)
+    x = layers.Dense(8)(layers.GlobalAveragePooling1D()(x))
+    with pytest.raises(ValueError, match="is stateful"):
+        kc.CascadeDistiller(keras.Model(inputs, layers.Dense(2)(x)), (0.2,), min_channels=1)
+
+
 def test_crossentropy_as_keras_picks_it():
     model = networks.small_convnet(classes=1, activation="sigmoid")
     cascade = kc.CascadeDistiller(model, (0.5,), min_channels=1)

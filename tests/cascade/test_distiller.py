@@ -75,6 +75,36 @@ def test_keras_default_distillation_of_logits_is_refused():
         kc.Distiller(teacher, teacher, distillation=keras.distillation.LogitsDistillation())
 
 
+def test_a_loss_of_keras_compares_outputs_and_is_weighted_by_sample():
+    student, teacher = networks.small_convnet(), networks.small_convnet(regularizer="l2")
+    x, y = networks.examples_for(student, 8)
+    weights = np.linspace(0.0, 2.0, 8, dtype="float32")
+    distiller = kc.Distiller(student, teacher, distillation=keras.losses.MeanSquaredError())
+    distiller.compile("sgd", LOSS, run_eagerly=True)
+    outputs = [model.predict(x, verbose=0) for model in (teacher, student)]
+    logs = distiller.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+    expected = (weights * np.square(outputs[0] - outputs[1]).mean(-1)).mean()
+    assert logs["student_kl"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("distillation", "error", "message"),
+    [
+        (lambda: "mse", TypeError, "takes a keras.losses.Loss, or an object with compute_loss"),
+        (
+            lambda: keras.distillation.FeatureDistillation("mse", "features", "features"),
+            ValueError,
+            r"FeatureDistillation of the layers \['features', 'features'\] cannot be had",
+        ),
+    ],
+    ids=["a name", "features"],
+)
+def test_what_cannot_compare_outputs_is_refused(distillation, error, message):
+    model = networks.small_convnet()
+    with pytest.raises(error, match=message):
+        kc.Distiller(model, model, distillation=distillation())
+
+
 def test_outputs_must_agree():
     with pytest.raises(ValueError, match="must predict the same classes"):
         kc.Distiller(networks.small_convnet(classes=3), networks.small_convnet(classes=4))

@@ -167,3 +167,23 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(tmp_path):
     (tmp_path / "gone").rmdir()
     with pytest.raises(OSError, match="gone"):
         files.write(0, {}, {})
+
+
+def test_a_metric_may_give_a_value_for_each_class(tmp_path):
+    model = networks.small_convnet(classes=3)
+    cascade = kc.CascadeDistiller(model, (0.4,), min_channels=1)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    cascade.compile("sgd", loss, metrics=[keras.metrics.F1Score(name="f1")], run_eagerly=True)
+    x, y = networks.examples_for(model, 16)
+    x, y = x[:8], np.eye(3, dtype="float32")[y[:8] % 3]
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    pruning = kc.CascadeCallback(begin=0, end=1, frequency=1, log_dir=tmp_path / "logs")
+    for _ in ("trained", "read again"):
+        logs = kc.TrainingBackup(tmp_path / "states").fit(
+            cascade, lambda _: data, steps_per_epoch=2, epochs=1, callbacks=[pruning], verbose=0
+        )
+    values = _by_tag(_events(tmp_path / "logs")[-1])
+    (scores,) = logs["f1"]
+    assert scores == [
+        pytest.approx(values[f"cascade/f1/{place}"].simple_value) for place in range(3)
+    ]
