@@ -69,8 +69,9 @@ class TrainingBackup(RunLengthCallback):
     others put back then. Of several processes the first writes, and all read.
 
     On PyTorch give `Dropout` layers a `seed`: without one they draw from the process's generator,
-    which is not kept, and the run that is gone on with has other random numbers. Of an epoch that was
-    broken off, training logs are of the steps that remained: what metrics had gathered is not kept.
+    which is not kept, and the run that is gone on with has other random numbers. Of an
+    epoch that was broken off, training logs are of the steps that remained: what metrics had
+    gathered is not kept.
 
     Args:
         folder: where the states are kept; it is made where it is missing. Machines must share it.
