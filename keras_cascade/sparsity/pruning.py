@@ -30,7 +30,7 @@ def prune_weights(
     steps_per_epoch: int | None = None,
     optimizer: Any = "adam",
     loss: Any = None,
-    metrics: Iterable[Any] = ("accuracy",),
+    metrics: Iterable[Any] | None = ("accuracy",),
     schedule: Any = None,
     begin: float = 0.0,
     end: float = 0.6,
@@ -59,13 +59,15 @@ def prune_weights(
     Args:
         model: a built Functional or Sequential `keras.Model`, on any backend; it is not changed.
         sparsity: fraction of zeros wanted in every pruned tensor, in (0, 1).
-        data: `(x, y)` or `(x, y, sample_weight)` arrays, or a `tf.data.Dataset` or other iterable
-            that tf_keras's `fit` takes.
-        epochs, validation_data, batch_size, steps_per_epoch, verbose: as for `fit`.
-        optimizer: a name, a Keras 3 optimizer or a tf_keras one.
+        data: a tuple `(x, y)` or `(x, y, sample_weight)` of arrays, or batches of these: a
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator.
+        epochs, batch_size, steps_per_epoch, verbose: as for `fit`.
+        validation_data: of the kinds that `data` is of, or None.
+        optimizer: a name, a Keras 3 optimizer or a tf_keras one. With `use_ema` the pruned weights
+            are the averages, with the zeros of the last masks.
         loss: a name, a Keras 3 loss or a tf_keras one; None: sparse categorical cross-entropy, from
             logits unless the model ends in a softmax or sigmoid.
-        metrics: list of names, or of metrics of Keras 3 or tf_keras.
+        metrics: list of names, or of metrics of Keras 3 or tf_keras; None: no metrics.
         schedule: function from progress in [0, 1] to the share of `sparsity`, 1 at the end;
             default: `PolynomialSchedule()`. Or a TF-MOT `PruningSchedule`, used as it is: then
             `begin`, `end` and `frequency` play no part.
@@ -95,6 +97,7 @@ def prune_weights(
         ValueError: an argument out of range, an unknown name in `keep`, nothing to prune, a layer
             that cannot be pruned so, or that has no counterpart in tf_keras; labels outside the
             model's classes.
+        TypeError: data, metrics or callbacks of a kind that cannot be trained with.
         NonFiniteLossError: the loss or a weight became NaN or infinite.
         DataError: a tf.data pipeline failed; its own error is the cause.
         RuntimeError: in the end a tensor lacks the zeros asked for.
@@ -107,9 +110,12 @@ def prune_weights(
     ```
     """
     pattern = Pattern(sparsity, tuple(block_size), two_by_four)
-    tfmot = import_tfmot()
-    from keras_cascade.sparsity import training
+    import_tfmot()  # before what imports it without saying how to install it
+    from keras_cascade.sparsity import training, training_data
 
+    data = training_data.readable(data)
+    validation_data = training_data.readable_validation(validation_data)
+    metrics = training.checked_metrics(metrics)
     steps = (data, epochs, batch_size, steps_per_epoch, begin, end, frequency)
     planned = _planned(two_by_four, schedule, steps)
     callbacks = training.checked_callbacks(callbacks)
@@ -134,7 +140,7 @@ def prune_weights(
             batch_size=batch_size,
             steps_per_epoch=steps_per_epoch,
             validation_data=validation_data,
-            callbacks=[tfmot.UpdatePruningStep(), watch, *callbacks],
+            callbacks=[training.PruningSteps(), watch, *callbacks],
             verbose=verbose,
         )
     training.check_finite(bridge.layers)
@@ -187,7 +193,7 @@ def _compile(trainer, optimizer, loss, metrics):
     trainer.compile(
         optimizer=training.in_tf_keras(optimizer),
         loss=loss,
-        metrics=training.in_tf_keras(list(metrics)),
+        metrics=training.in_tf_keras(metrics),
         jit_compile=False,
     )
 

@@ -3,6 +3,8 @@
 Imported only where tf_keras and TF-MOT are.
 """
 
+from collections.abc import Iterable, Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -44,6 +46,17 @@ class StepSchedule(import_tfmot().PruningSchedule):  # type: ignore[misc]
     def get_config(self):
         config = {"steps": self.steps, "sparsities": self.sparsities}
         return {"class_name": type(self).__name__, "config": config}
+
+
+class PruningSteps(import_tfmot().UpdatePruningStep):  # type: ignore[misc]
+    """TF-MOT's counting of steps and masking at the end of epochs; masks at the end of `fit` too.
+
+    An optimizer with `use_ema` writes its averages over the masked weights after the last epoch.
+    """
+
+    def on_train_end(self, logs=None):
+        for wrapper in self.prunable_layers:
+            wrapper.pruning_obj.weight_mask_op()
 
 
 class SoftTargets(tf_keras.losses.Loss):
@@ -285,6 +298,22 @@ def checked_callbacks(callbacks):
                 "Pass callbacks of tf_keras.callbacks."
             )
     return list(callbacks)
+
+
+def checked_metrics(metrics):
+    """The metrics as a list, empty for None.
+
+    Raises:
+        TypeError: a name or a metric by itself, or a dict of them.
+    """
+    if metrics is None:
+        return []
+    if isinstance(metrics, str | Mapping) or not isinstance(metrics, Iterable):
+        raise TypeError(
+            f"metrics must be a list of names or metrics, got {metrics!r}. Write "
+            'metrics=["accuracy"], with what you want in place of "accuracy".'
+        )
+    return list(metrics)
 
 
 def in_tf_keras(structure):

@@ -93,3 +93,33 @@ def test_frozen_layers_lose_their_smallest_weights_and_no_others_change(kept):
     np.testing.assert_array_equal(bias, before[1])
     if not kept:
         assert np.abs(before[0][kernel == 0.0]).max() <= np.abs(kernel[kernel != 0.0]).min()
+
+
+def test_an_averaging_optimizer_gives_its_averages_with_the_zeros():
+    model = networks.small_convnet()
+    # An average that nothing is added to: what the model began with.
+    optimizer = keras.optimizers.Adam(use_ema=True, ema_momentum=1.0)
+    data = networks.examples_for(model, 24)
+    sparse = kc.prune_weights(model, 0.75, data=data, optimizer=optimizer, verbose=0)
+    for before, after in zip(model.trainable_weights, sparse.trainable_weights, strict=True):
+        zeros = after.numpy() == 0.0
+        if before.name == "kernel":
+            assert abs(np.mean(zeros) - 0.75) <= 1 / zeros.size
+        np.testing.assert_array_equal(after.numpy(), np.where(zeros, 0.0, before.numpy()))
+
+
+def test_without_metrics_there_is_the_loss_alone():
+    import tf_keras
+
+    model, seen = networks.small_convnet(), []
+    callback = tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: seen.append(logs))
+    data = networks.examples_for(model, 8)
+    kc.prune_weights(model, 0.5, data=data, metrics=None, callbacks=[callback], verbose=0)
+    assert set(seen[0]) == {"loss"}
+
+
+@pytest.mark.parametrize("metrics", ["accuracy", keras.metrics.AUC(), {"logits": ["accuracy"]}])
+def test_metrics_that_are_no_list_are_refused(metrics):
+    model = networks.small_convnet()
+    with pytest.raises(TypeError, match=r'must be a list .* Write metrics=\["accuracy"\]'):
+        kc.prune_weights(model, 0.5, data=networks.examples_for(model, 8), metrics=metrics)
