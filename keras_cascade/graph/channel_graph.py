@@ -57,7 +57,7 @@ class ChannelGraph:
         self.trace = trace(model)
         walked = walk(self.trace)
         self.channels, self._flow_of = walked.channels, walked.flows
-        self._read_by, self.sharing = walked.reads, walked.sharing
+        self._read_by, self.sharing, self.rows = walked.reads, walked.sharing, walked.rows
         self._maker, self._block_of = walked.space.makers, walked.space.block_of
         grouping = group_channels(walked)
         self.groups, self.num_units = grouping.groups, grouping.num_units

@@ -22,19 +22,22 @@ class Segment:
     Attributes:
         traced: their `Trace`; its inputs are what they read of other segments, its outputs what
             those read of them.
+        rows: list with each input's rows of one example: 1, or as many as were folded into the
+            batch.
         macs: terms of a `Cost`: multiply-accumulates, with labels as factors.
         elements: terms of a `Cost`: how many numbers go in and out.
     """
 
     traced: Trace
+    rows: list[int]
     macs: Terms
     elements: Terms
 
     def model(self) -> keras.Model:
         """The segment as a functional `keras.Model` that shares the layers."""
         inputs = [
-            keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
-            for tensor in self.traced.inputs
+            keras.Input(batch_shape=_batch_shape(tensor, rows), dtype=tensor.dtype)
+            for tensor, rows in zip(self.traced.inputs, self.rows, strict=True)
         ]
         values = replay(self.traced, inputs, renamed)
         return keras.Model(inputs, [values[tensor] for tensor in self.traced.outputs])
@@ -67,16 +70,20 @@ def _segment(graph, calls, crossing):
     outputs = [tensor for tensor in made if tensor in crossing]
     return Segment(
         Trace(graph.model, calls, inputs, outputs),
+        [graph.rows[tensor] for tensor in inputs],
         macs=[term for call in calls for term in graph.flow(call).macs or ()],
-        elements=[_elements(tensor, graph.channels[tensor]) for tensor in inputs + outputs],
+        elements=[_elements(graph, tensor) for tensor in inputs + outputs],
     )
 
 
-def _elements(tensor, channels):
-    sizes = tensor.shape[1:]
-    if channels.labels is None:
-        return int(np.prod(sizes)), []
-    return int(np.prod(sizes)) // len(channels), [channels.labels]
+def _elements(graph, tensor):
+    channels, size = graph.channels[tensor], graph.rows[tensor] * int(np.prod(tensor.shape[1:]))
+    return (size, []) if channels.labels is None else (size // len(channels), [channels.labels])
+
+
+def _batch_shape(tensor, rows):
+    """As many rows as one example has, where that is not 1: a later reshape gathers them again."""
+    return tensor.shape if rows == 1 else (rows, *tensor.shape[1:])
 
 
 def _inputs(calls):

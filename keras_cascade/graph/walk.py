@@ -11,6 +11,7 @@ import numpy as np
 from keras import tree
 
 from keras_cascade.graph.channels import Channels, ChannelSpace
+from keras_cascade.graph.folding import rows_of_an_example
 from keras_cascade.graph.rules import CallContext, flow_of, rule_arguments, rule_inputs
 from keras_cascade.graph.sharing import shared_weights, variables_read
 from keras_cascade.graph.tracing import TracedTensor
@@ -25,6 +26,7 @@ class Walk:
         channels: dict from `TracedTensor` to its `Channels`.
         flows: dict from `Call` to its `Flow`.
         reads: dict from `Call` to the list of `TracedTensor`s whose channels it mixes.
+        rows: dict from `TracedTensor` to how many of its rows are of one example.
         sharing: dict from the `id` of each operation that shares weights with another one to
             the other's name.
     """
@@ -33,6 +35,7 @@ class Walk:
     channels: dict
     flows: dict
     reads: dict
+    rows: dict
     sharing: dict
 
 
@@ -45,7 +48,8 @@ def walk(traced):
     Returns:
         A `Walk`.
     """
-    walked = Walk(ChannelSpace(), {}, {}, {}, shared_weights(traced))
+    rows = rows_of_an_example(traced)
+    walked = Walk(ChannelSpace(), {}, {}, {}, rows, shared_weights(traced))
     for tensor in traced.inputs:
         walked.channels[tensor] = _input_channels(tensor, walked.space)
     first_flows = {}
@@ -62,7 +66,7 @@ def walk(traced):
         first = first_flows.setdefault(id(call.operation), flow)
         if first is not flow:
             _couple_calls(first, flow, context)
-        walked.flows[call] = flow
+        walked.flows[call] = _for_every_row(flow, max(map(rows.get, call.inputs), default=1))
         given = rule_inputs(call.operation, arguments)
         read = [given[index] for index in flow.reads]
         walked.reads[call] = [leaf for leaf in read if isinstance(leaf, TracedTensor)]
@@ -82,6 +86,14 @@ def _flow(call, context, partner):
     for _, labels in _counted(flow) if partner is not None else ():
         context.pin(labels, f"weights shared with layer '{partner}'")
     return flow
+
+
+def _for_every_row(flow, rows):
+    """A `Flow`, which knows what one row costs, with what all rows of an example do."""
+    if rows == 1 or not flow.macs:
+        return flow
+    macs = [(rows * coefficient, factors) for coefficient, factors in flow.macs]
+    return dataclasses.replace(flow, macs=macs)
 
 
 def call_arguments(operation, args, kwargs):
