@@ -23,7 +23,9 @@ def write_keras(model: keras.Model, path: Path) -> None:
         model.save(temporary)
 
 
-def write_litert(model: keras.Model, path: Path, quantize: Quantization | None = None) -> None:
+def write_litert(
+    model: keras.Model, path: Path, quantize: Quantization | None = None, keep_batch: bool = False
+) -> None:
     """Writes a model as a LiteRT file alone, to be measured; `export` compares it besides.
 
     Args:
@@ -31,6 +33,7 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantization | None =
         path: where to write, ending in `.tflite`.
         quantize: None, "float16", "dynamic" or "int8", whose ranges are found on random numbers:
             its speed is right, its outputs are not.
+        keep_batch: whether the file takes as many rows as inputs have fixed; else one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -47,5 +50,5 @@ def write_litert(model: keras.Model, path: Path, quantize: Quantization | None =
         calibration = named_batches(model, batches)
     with whole_file(path) as temporary:
         saved_model = temporary.with_name("saved_model")
-        formats.write_saved_model(model, saved_model)
+        formats.write_saved_model(model, saved_model, keep_batch)
         formats.write_litert_of(saved_model, temporary, quantize, calibration)

@@ -10,6 +10,7 @@ import re
 import warnings
 
 import keras
+from keras import tree
 
 from keras_cascade.deploy.examples import functional_of
 from keras_cascade.deploy.litert import open_interpreter
@@ -34,16 +35,30 @@ def check_backend():
         )
 
 
-def write_saved_model(model, path):
-    """Writes a model as a SavedModel folder; an OSError where the disk is full."""
+def write_saved_model(model, path, keep_batch=False):
+    """Writes a model as a SavedModel folder; an OSError where the disk is full.
+
+    Args:
+        model: a functional `keras.Model`.
+        path: of the folder.
+        keep_batch: whether a batch size that inputs have fixed stays; else it is open, as Keras
+            makes it.
+    """
     import tensorflow as tf
 
+    options = _export_options()
+    if keep_batch:
+        options["input_signature"] = [tree.map_structure(_as_it_is, model.input)]
     try:
-        model.export(path, format="tf_saved_model", verbose=False, **_export_options())
+        model.export(path, format="tf_saved_model", verbose=False, **options)
     except tf.errors.ResourceExhaustedError as error:
         if "No space left" not in str(error):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def _as_it_is(tensor):
+    return keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
 def _export_options():

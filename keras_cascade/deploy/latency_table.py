@@ -127,7 +127,7 @@ class LatencyTable:
         for keep in keeps:
             small = ChannelGraph(surgeon.extract(graph.masks(keep), verify=False))
             parts = segments(small)
-            rows.append([self._key(part.traced) for part in parts])
+            rows.append([self._key(part) for part in parts])
             made_by.update(zip(rows[-1], (part.model for part in parts), strict=True))
         known = self._read()
         missing = {key: make for key, make in made_by.items() if key not in known}
@@ -145,13 +145,13 @@ class LatencyTable:
             paths = {}
             for number, (key, make) in enumerate([("start", _smallest), *made_by.items()]):
                 paths[key] = pathlib.Path(folder, f"{number}.tflite")
-                write_litert(make(), paths[key], self.quantize)
+                write_litert(make(), paths[key], self.quantize, keep_batch=True)
                 bar.update(number + 1)
             found = measure_latency(paths, threads=self.threads, runs=self._runs, warmup=2)
         start = found.pop("start").median_ms
         return {key: max(0.0, one.median_ms - start) for key, one in found.items()}
 
-    def _key(self, traced):
+    def _key(self, segment):
         """Names what is measured: the calls, the shapes, the runtime and the machine."""
         runtime = [
             importlib.metadata.version("ai-edge-litert"),
@@ -161,7 +161,9 @@ class LatencyTable:
             platform.machine(),
             os.cpu_count(),
         ]
-        return hashlib.sha256(json.dumps([runtime, _described(traced)]).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([runtime, segment.rows, _described(segment.traced)]).encode()
+        ).hexdigest()
 
     def _read(self):
         try:

@@ -82,8 +82,8 @@ def _elements(graph, tensor):
 
 
 def _batch_shape(tensor, rows):
-    """As many rows as one example has, where that is not 1: a later reshape gathers them again."""
-    return tensor.shape if rows == 1 else (rows, *tensor.shape[1:])
+    """One example's rows, where they are several: a later reshape gathers them again."""
+    return tensor.shape if rows == 1 or tensor.shape[0] else (rows, *tensor.shape[1:])
 
 
 def _inputs(calls):

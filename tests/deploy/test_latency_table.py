@@ -31,7 +31,7 @@ class Runtime:
     def __init__(self, milliseconds=law):
         self.milliseconds, self.models, self.written = milliseconds, {}, []
 
-    def write(self, model, path, quantize=None):
+    def write(self, model, path, quantize=None, keep_batch=False):
         self.models[path] = model
         self.written.append(quantize)
 
@@ -162,11 +162,20 @@ def test_targets_that_cannot_be_met(runtime, tmp_path):
         prune_to_latency(model, 0.7 * whole, cache=cache, tolerance=1e-9)
 
 
+def _frames_in_the_batch():
+    """Of single frames no segment behind the last reshape could be run."""
+    inputs = keras.Input((4, 6, 6, 3))
+    x = keras.layers.Conv2D(8, 3)(keras.ops.reshape(inputs, (-1, 6, 6, 3)))
+    x = keras.layers.Conv2D(8, 3)(x)
+    return keras.Model(inputs, keras.layers.Dense(6)(keras.ops.reshape(x, (-1, 4, 2 * 2 * 8))))
+
+
 @pytest.mark.only_on("tensorflow", "jax", reason="Keras on PyTorch writes no .tflite")
+@pytest.mark.parametrize("make", [networks.small_convnet, _frames_in_the_batch])
 @pytest.mark.parametrize("quantize", [None, *slow("int8")])
-def test_on_litert_itself(quantize, tmp_path):
+def test_on_litert_itself(make, quantize, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="running .tflite needs ai-edge-litert")
-    graph = kc.ChannelGraph(networks.small_convnet())
+    graph = kc.ChannelGraph(make())
     cost = table(tmp_path, quantize=quantize, runs=3)(graph)
     assert cost.total(graph.keep_vector()) > 0
     assert (cost.per_unit(graph.keep_vector()) >= 0).all()
