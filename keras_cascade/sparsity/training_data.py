@@ -60,9 +60,11 @@ def _as_dataset(batches):
     def one_epoch():
         batches.on_epoch_begin()
         places = itertools.count() if count is None else random.sample(range(count), count)
-        for place in places:
-            yield _in_numpy(batches[place])
-        batches.on_epoch_end()
+        for done, place in enumerate(places, start=1):
+            batch = _in_numpy(batches[place])
+            if done == count:  # nobody may ask for more than the last one
+                batches.on_epoch_end()
+            yield batch
 
     # Ranks only: a batch may be smaller, or have longer sequences, than the first one.
     signature = tree.map_structure(
