@@ -71,7 +71,7 @@ def names(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-def _write_params(model, path, quantize=None):
+def _write_params(model, path, quantize=None, keep_batch=False):
     path.write_bytes(bytes(4 * model.count_params()))
 
 
