@@ -84,7 +84,7 @@ def test_a_loss_of_keras_compares_outputs_and_is_weighted_by_sample():
     outputs = [model.predict(x, verbose=0) for model in (teacher, student)]
     logs = distiller.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
     expected = (weights * np.square(outputs[0] - outputs[1]).mean(-1)).mean()
-    assert logs["student_kl"] == pytest.approx(expected, rel=1e-5)
+    assert float(logs["student_kl"]) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
