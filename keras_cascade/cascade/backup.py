@@ -244,7 +244,7 @@ class TrainingBackup(RunLengthCallback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         # A metric may give a value for each class.
         self._logs.append(
-            {name: np.asarray(value).tolist() for name, value in (logs or {}).items()}
+            {name: ops.convert_to_numpy(value).tolist() for name, value in (logs or {}).items()}
         )
         self._over = self.model.stop_training or epoch + 1 == self.epochs
         if self._over:

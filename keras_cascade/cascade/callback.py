@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from keras import ops
 
 from keras_cascade.cascade import processes
 from keras_cascade.cascade.cascade_distiller import CascadeDistiller
@@ -175,7 +176,8 @@ class CascadeCallback(RunLengthCallback):
     def _write_events(self, epoch, logs):
         scalars = {}
         for name, value in logs.items():
-            for place, entry in np.ndenumerate(value):  # of some metrics one for each class
+            # Of some metrics one for each class.
+            for place, entry in np.ndenumerate(ops.convert_to_numpy(value)):
                 scalars["/".join(map(str, ("cascade", name, *place)))] = float(entry)
         histograms = {}
         # In every process: what reads a variable has to run in all of them.

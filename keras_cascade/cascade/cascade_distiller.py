@@ -80,7 +80,7 @@ class CascadeDistiller(MaskedLevels):
             has ended.
 
     Raises:
-        TypeError: `model` is a subclassed model.
+        TypeError: `model` is a subclassed model; `distillation` cannot compare outputs.
         ValueError: an argument out of range, a model in which nothing can be pruned or with a
             stateful layer, a level beyond what the floors allow (the reachable maximum is named).
         SurgeryError: a layer cannot be made from its config or copied, so that no level could be

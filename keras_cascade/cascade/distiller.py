@@ -30,10 +30,11 @@ class Distiller(GuidedTrainer):
         distillation: see `CascadeDistiller`.
 
     Raises:
-        TypeError: a subclassed model.
+        TypeError: a subclassed model, or a `distillation` that cannot compare outputs.
         ValueError: input or output shapes differ, one ends in logits and the other does not, an
-            argument is out of range, or `distillation` is a `LogitsDistillation` of Keras with the
-            string "kl_divergence" (its default), which compares raw logits.
+            argument is out of range, or `distillation` is a `FeatureDistillation` of inner layers,
+            or a `LogitsDistillation` of Keras with the string "kl_divergence" (its default), which
+            compares raw logits.
 
     Example:
 

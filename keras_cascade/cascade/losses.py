@@ -110,15 +110,15 @@ def check_distillation(distillation):
             f"distillation= takes a keras.losses.Loss, or an object with compute_loss("
             f"teacher_outputs, student_outputs); got {distillation!r}."
         )
-    layers = [getattr(distillation, f"{who}_layer_name", None) for who in ("teacher", "student")]
-    if any(layers):
-        raise ValueError(
-            f"{type(distillation).__name__} of the layers {layers} cannot be had: distillation "
-            "compares the models' outputs. Leave the layers' names out, or train with "
-            "keras.distillation.Distiller."
-        )
-    keras_own = getattr(getattr(keras, "distillation", None), "LogitsDistillation", ())
-    if isinstance(distillation, keras_own) and any(
+    if isinstance(distillation, keras.distillation.FeatureDistillation):
+        layers = [distillation.teacher_layer_name, distillation.student_layer_name]
+        if any(layers):
+            raise ValueError(
+                f"FeatureDistillation of the layers {layers} cannot be had: distillation compares "
+                "the models' outputs. Leave the layers' names out, or train with "
+                "keras.distillation.Distiller."
+            )
+    if isinstance(distillation, keras.distillation.LogitsDistillation) and any(
         loss is losses.kl_divergence for loss in tree.flatten(distillation.loss)
     ):
         raise ValueError(

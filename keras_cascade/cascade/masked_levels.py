@@ -105,17 +105,8 @@ class MaskedLevels(GuidedTrainer):
         """
         super().compile(*args, **kwargs)
         freeze_alike(self.graph, self._own_layers[1:])  # such changes count from `compile` on
-        for optimizer in self._optimizers():
+        for optimizer in _optimizers_in(self.optimizer, self.trainable_variables):
             _check_assigns_gradients(optimizer)
-
-    def _optimizers(self):
-        """The optimizer that weights are given to, or the several that share them."""
-        # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if not hasattr(optimizer, "optimizers"):
-            return [optimizer]
-        optimizer.build(self.trainable_variables)  # a MultiOptimizer may know its own only then
-        return optimizer.optimizers
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Tensor:
         """The sum of the levels' losses and the regularisers; a scalar tensor."""
@@ -235,6 +226,16 @@ class MaskedLevels(GuidedTrainer):
         if index == 0:
             return self.graph.keep_vector()
         return keras.ops.convert_to_numpy(self._gates[index - 1].mask) > 0.5
+
+
+def _optimizers_in(optimizer, variables):
+    """The optimizer that variables are given to, or the several that share them."""
+    # A loss-scaling optimizer, which Keras adds under mixed_float16, has another inside.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not hasattr(optimizer, "optimizers"):
+        return [optimizer]
+    optimizer.build(variables)  # a MultiOptimizer may know its own only then
+    return optimizer.optimizers
 
 
 def _check_assigns_gradients(optimizer):

@@ -25,7 +25,8 @@ def rows_of_an_example(traced):
         traced: a `Trace`.
 
     Returns:
-        Dict from `TracedTensor` to an int; 1 where sizes that are open leave it unknown.
+        Dict from `TracedTensor` to an int: as before where sizes that are open leave it unknown,
+        and 1 where a row is of several examples.
     """
     elements = {tensor: _row_size(tensor) for tensor in traced.inputs}
     rows = dict.fromkeys(traced.inputs, 1)
@@ -37,7 +38,10 @@ def rows_of_an_example(traced):
                 elements[tensor] = elements[call.inputs[0]]
             else:
                 elements[tensor] = size and size * given
-            rows[tensor] = elements[tensor] // size if elements[tensor] and size else given
+            if not size or not elements[tensor]:
+                rows[tensor] = given
+            else:
+                rows[tensor] = 1 if elements[tensor] % size else elements[tensor] // size
     return rows
 
 

@@ -48,8 +48,8 @@ def walk(traced):
     Returns:
         A `Walk`.
     """
-    rows = rows_of_an_example(traced)
-    walked = Walk(ChannelSpace(), {}, {}, {}, rows, shared_weights(traced))
+    space, rows, sharing = ChannelSpace(), rows_of_an_example(traced), shared_weights(traced)
+    walked = Walk(space, {}, {}, {}, rows, sharing)
     for tensor in traced.inputs:
         walked.channels[tensor] = _input_channels(tensor, walked.space)
     first_flows = {}
@@ -66,7 +66,7 @@ def walk(traced):
         first = first_flows.setdefault(id(call.operation), flow)
         if first is not flow:
             _couple_calls(first, flow, context)
-        walked.flows[call] = _for_every_row(flow, max(map(rows.get, call.inputs), default=1))
+        walked.flows[call] = _for_every_row(flow, walked.rows[call.outputs[0]])
         given = rule_inputs(call.operation, arguments)
         read = [given[index] for index in flow.reads]
         walked.reads[call] = [leaf for leaf in read if isinstance(leaf, TracedTensor)]

@@ -14,16 +14,10 @@ def _frames(folded):
     """Four 6x6 images an example, each through two convolutions, then a Dense over all."""
     inputs = keras.Input((4, 6, 6, 3))
     convolutions = [layers.Conv2D(8, 3, activation="relu"), layers.Conv2D(6, 3, strides=2)]
-    if folded:
-        x = ops.reshape(inputs, (-1, 6, 6, 3))
-        for layer in convolutions:
-            x = layer(x)
-        x = ops.reshape(x, (-1, 4, 6))
-    else:
-        x = inputs
-        for layer in convolutions:
-            x = layers.TimeDistributed(layer)(x)
-        x = ops.reshape(x, (-1, 4, 6))
+    x = ops.reshape(inputs, (-1, 6, 6, 3)) if folded else inputs
+    for layer in convolutions:
+        x = layer(x) if folded else layers.TimeDistributed(layer)(x)
+    x = ops.reshape(x, (-1, 4, 6))
     return networks.unsettled(keras.Model(inputs, layers.Dense(5)(x)))
 
 
@@ -43,6 +37,12 @@ def _windows():
 def test_frames_cost_what_they_do_unfolded():
     folded, unfolded = (kc.ChannelGraph(_frames(folded)) for folded in (True, False))
     assert folded.macs() == unfolded.macs() == 4 * (16 * 27 * 8 + 72 * 6) + 4 * 6 * 5
+
+
+def test_a_row_of_several_examples_costs_what_it_does():
+    inputs = keras.Input((4,))
+    pairs = ops.reshape(layers.Dense(6)(inputs), (-1, 2 * 6))
+    assert kc.ChannelGraph(keras.Model(inputs, layers.Dense(3)(pairs))).macs() == 4 * 6 + 12 * 3
 
 
 def test_windows_cost_all_of_them():
